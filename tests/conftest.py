@@ -1,0 +1,74 @@
+"""Settings and fixtures that every test shares."""
+
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+_ROOT = Path(__file__).resolve().parent.parent
+_CACHE = Path(os.environ.get("UVIM_FSQ_TEST_CACHE", _ROOT / ".cache" / "tests"))
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", str(_CACHE / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--run-slow", action="store_true", help="run slow tests too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--run-slow"):
+        return
+    skip = pytest.mark.skip(reason="slow: pass --run-slow to run it")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+def _golden_file(name: str) -> Path:
+    roots = [Path(__file__).parent / "golden"]
+    if os.environ.get("UVIM_FSQ_GOLDEN"):
+        roots.append(Path(os.environ["UVIM_FSQ_GOLDEN"]))
+    for root in roots:
+        if (root / name).exists():
+            return root / name
+    pytest.skip(
+        f"reference file {name} is neither in tests/golden nor below UVIM_FSQ_GOLDEN"
+    )
+
+
+@pytest.fixture(scope="session")
+def golden_path():
+    """`golden_path("stage1/panoptic.npz")`: the path of a reference file, or a skip."""
+    return _golden_file
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """`golden("fsq/fsq.npz")`: the arrays of a reference file as a dict, or a skip."""
+
+    def load(name: str) -> dict[str, np.ndarray]:
+        with np.load(_golden_file(name), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """`real_data("nyu_labeled/train")`: a folder of real pictures, or a skip."""
+
+    def folder(name: str) -> Path:
+        root = os.environ.get("UVIM_FSQ_REAL_DATA")
+        if not root:
+            pytest.skip("UVIM_FSQ_REAL_DATA is unset: no real pictures to test with")
+        path = Path(root) / name
+        if not path.exists():
+            pytest.skip(f"{path} does not exist")
+        return path
+
+    return folder

@@ -1,0 +1,44 @@
+"""Array types and the one legend of axis letters.
+
+| letter | axis                              | letter | axis                     |
+|--------|-----------------------------------|--------|--------------------------|
+| `b`    | batch                             | `d`    | width of a token         |
+| `h w`  | pixels, rows and columns          | `k`    | codewords                |
+| `c`    | channels of an image or a target  | `m`    | FSQ channels             |
+| `p`    | patches (grid positions)          | `q s`  | query and key positions  |
+| `n`    | code positions                    | `v`    | vocabulary of stage II   |
+
+Annotations such as `Float[Array, "*b n d"]` are checked while the tests run and cost nothing
+otherwise. `*b` stands for any number of leading axes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from jaxtyping import Bool, Float, Int, Num, Shaped, UInt8
+
+Array = jax.Array
+Key = jax.Array
+"""A JAX random key, typed (`jax.random.key`) or raw (`jax.random.PRNGKey`)."""
+
+Tree = Any
+"""A pytree of arrays."""
+
+Example = Mapping[str, Any]
+"""One example of a source: `image` uint8 (h w 3), `id` str, and what its labels are:
+`depth` float32 (h w) in metres with 0 where it is missing, `panoptic` int32 (h w) with the
+segment id of each pixel and `segments`, a list of dicts (`id`, `category_id`, `iscrowd`, `area`)."""
+
+__all__ = [
+    "Array",
+    "Bool",
+    "Example",
+    "Float",
+    "Int",
+    "Key",
+    "Num",
+    "Shaped",
+    "Tree",
+    "UInt8",
+]
