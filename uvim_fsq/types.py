@@ -25,6 +25,9 @@ Key = jax.Array
 Tree = Any
 """A pytree of arrays."""
 
+DType = Any
+"""What NumPy and JAX take for a data type."""
+
 Example = Mapping[str, Any]
 """One example of a source: `image` uint8 (h w 3), `id` str, and what its labels are:
 `depth` float32 (h w) in metres with 0 where it is missing, `panoptic` int32 (h w) with the
@@ -33,6 +36,7 @@ segment id of each pixel and `segments`, a list of dicts (`id`, `category_id`, `
 __all__ = [
     "Array",
     "Bool",
+    "DType",
     "Example",
     "Float",
     "Int",

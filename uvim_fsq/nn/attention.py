@@ -1,0 +1,100 @@
+"""Multi-head attention whose keys and values can be computed once and kept."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from uvim_fsq.types import Array, Bool, DType, Float
+
+
+def attend(
+    query: Float[Array, "b q heads e"],
+    key: Float[Array, "b s heads e"],
+    value: Float[Array, "b s heads e"],
+    *,
+    causal: bool = False,
+    mask: Bool[Array, "#b #heads #q s"] | None = None,
+    implementation: str = "xla",
+) -> Float[Array, "b q heads e"]:
+    """`softmax(query key^T / sqrt(e)) value` for each head, softmax in float32.
+
+    Args:
+      query, key, value: one vector of `e` numbers per position and head.
+      causal: position i sees positions 0..i only.
+      mask: True where a key may be seen.
+      implementation: "xla" or, on an NVIDIA GPU in bfloat16 or float16 with a head size that is
+        a multiple of 8, "cudnn".
+    """
+    return jax.nn.dot_product_attention(
+        query,
+        key,
+        value,
+        mask=mask,
+        is_causal=causal,
+        implementation=implementation,  # type: ignore[arg-type]
+    )
+
+
+class MultiHeadAttention(nn.Module):
+    """Attention of `width`-wide tokens with `num_heads` heads.
+
+    Parameters are `query`, `key`, `value` with kernels (width, heads, head size) and `out` with
+    a kernel (heads, head size, width); biases where `use_bias`.
+    """
+
+    width: int
+    num_heads: int
+    use_bias: bool = True
+    kernel_init: Callable = nn.initializers.xavier_uniform()
+    dtype: DType = jnp.float32
+    implementation: str = "xla"
+
+    def setup(self):
+        if self.width % self.num_heads:
+            raise ValueError(
+                f"width {self.width} is not a multiple of the number of heads "
+                f"{self.num_heads}: choose a number of heads that divides it"
+            )
+        head_size = self.width // self.num_heads
+
+        def dense(features, axis):
+            return nn.DenseGeneral(
+                features,
+                axis=axis,
+                use_bias=self.use_bias,
+                kernel_init=self.kernel_init,
+                dtype=self.dtype,
+            )
+
+        self.query, self.key, self.value = (
+            dense((self.num_heads, head_size), -1) for _ in range(3)
+        )
+        self.out = dense(self.width, (-2, -1))
+
+    def keys_values(
+        self, tokens: Float[Array, "b s d"]
+    ) -> tuple[Float[Array, "b s heads e"], Float[Array, "b s heads e"]]:
+        """Keys and values of a sequence, for `__call__`'s `kept`."""
+        return self.key(tokens), self.value(tokens)
+
+    def __call__(
+        self,
+        tokens: Float[Array, "b q d"],
+        kept: tuple[Array, Array] | None = None,
+        *,
+        causal: bool = False,
+        mask: Bool[Array, "#b #heads #q s"] | None = None,
+    ) -> Float[Array, "b q d"]:
+        """Attends to `kept` keys and values, or to the tokens themselves."""
+        key, value = self.keys_values(tokens) if kept is None else kept
+        attended = attend(
+            self.query(tokens),
+            key,
+            value,
+            causal=causal,
+            mask=mask,
+            implementation=self.implementation,
+        )
+        return self.out(attended)

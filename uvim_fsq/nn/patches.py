@@ -1,0 +1,130 @@
+"""Between images and sequences of patches: the one place where pixels are rearranged.
+
+A patch sequence runs over the grid row by row, and the pixels of a patch row by row too.
+"""
+
+import einops
+import flax.linen as nn
+import jax.numpy as jnp
+
+from uvim_fsq.types import Array, DType, Float, Int, Num, Shaped
+
+Size = tuple[int, int]
+"""Rows and columns, of an image in pixels or of a grid in patches."""
+
+
+def grid_size(image_size: Size, patch_size: Size) -> Size:
+    """Rows and columns of patches in an image.
+
+    Raises:
+      ValueError: if the patch size does not divide the image size.
+    """
+    if image_size[0] % patch_size[0] or image_size[1] % patch_size[1]:
+        raise ValueError(
+            f"image size {image_size[0]} x {image_size[1]} is not a multiple of the patch "
+            f"size {patch_size[0]} x {patch_size[1]}: choose an image size that it divides"
+        )
+    return image_size[0] // patch_size[0], image_size[1] // patch_size[1]
+
+
+def patchify(
+    planes: Shaped[Array, "b h w *c"], patch_size: Size
+) -> Shaped[Array, "b p x *c"]:
+    """Cuts planes into patches: `p` patches of `x` pixels each."""
+    return einops.rearrange(
+        planes,
+        "b (i y) (j x) ... -> b (i j) (y x) ...",
+        y=patch_size[0],
+        x=patch_size[1],
+    )
+
+
+def unpatchify(
+    patches: Shaped[Array, "b p x *c"], grid: Size, patch_size: Size
+) -> Shaped[Array, "b h w *c"]:
+    """Joins patches to planes; undoes `patchify`."""
+    return einops.rearrange(
+        patches,
+        "b (i j) (y x) ... -> b (i y) (j x) ...",
+        i=grid[0],
+        y=patch_size[0],
+    )
+
+
+def scale_image(image: Num[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Scales a uint8 image to [-1, 1]; a float image is taken to be scaled already."""
+    if jnp.issubdtype(image.dtype, jnp.floating):
+        return image.astype(jnp.float32)
+    return image.astype(jnp.float32) / 127.5 - 1.0
+
+
+class PatchEmbedding(nn.Module):
+    """Embeds each patch of an image by one linear map.
+
+    `kernel` has the shape of a convolution's, (rows, columns, channels, width), which is how
+    published weights are stored and what the optimizer's factoring looks at; the product itself
+    is a plain matrix product.
+    """
+
+    width: int
+    patch_size: Size
+    dtype: DType = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"]) -> Float[Array, "b p d"]:
+        grid_size(image.shape[1:3], self.patch_size)
+        shape = (*self.patch_size, image.shape[-1], self.width)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.width,))
+        patches = einops.rearrange(
+            patchify(image.astype(self.dtype), self.patch_size), "b p x c -> b p (x c)"
+        )
+        table = kernel.reshape(-1, self.width).astype(self.dtype)
+        return patches @ table + bias.astype(self.dtype)[None, None]
+
+
+class LabelEmbedding(nn.Module):
+    """Embeds each patch of a label plane: the sum over its pixels of one row per (class, pixel).
+
+    For integers, `e = bias + sum_x kernel[label_x, x]`, a gather and a sum; the one-hot planes
+    are never built. A label outside [0, classes) contributes nothing. For floats (a plane of
+    `classes` continuous values per pixel), `e = bias + sum_{x, v} value_{x, v} kernel[v, x]`.
+    """
+
+    classes: int
+    width: int
+    dtype: DType = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, patches: Int[Array, "b p x"] | Float[Array, "b p x v"]
+    ) -> Float[Array, "b p d"]:
+        pixels = patches.shape[2]
+        shape = (self.classes, pixels, self.width)
+        init = nn.initializers.variance_scaling(
+            1.0, "fan_in", "truncated_normal", in_axis=(0, 1), out_axis=2
+        )
+        kernel = self.param("kernel", init, shape)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.width,))
+        if jnp.issubdtype(patches.dtype, jnp.integer):
+            embedded = gather_sum(kernel, patches)
+        else:
+            embedded = jnp.einsum(
+                "bpxv,vxd->bpd", patches.astype(self.dtype), kernel.astype(self.dtype)
+            )
+        return embedded.astype(self.dtype) + bias.astype(self.dtype)[None, None]
+
+
+def gather_sum(
+    kernel: Float[Array, "v x d"], labels: Int[Array, "b p x"]
+) -> Float[Array, "b p d"]:
+    """`sum_x kernel[labels[b, p, x], x]`, labels outside [0, v) contributing nothing."""
+    classes, pixels, width = kernel.shape
+    labels = labels.astype(jnp.int32)
+    inside = (labels >= 0) & (labels < classes)
+    rows = jnp.where(inside, labels * pixels + jnp.arange(pixels)[None, None], -1)
+    table = kernel.reshape(classes * pixels, width)
+    gathered = table.at[rows].get(
+        mode="fill", fill_value=0, wrap_negative_indices=False
+    )
+    return gathered.sum(axis=2)

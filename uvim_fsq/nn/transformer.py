@@ -1,0 +1,93 @@
+"""The pre-LayerNorm transformer encoder (ViT) of both stages, its layers scanned."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from uvim_fsq.nn.attention import MultiHeadAttention
+from uvim_fsq.types import Array, DType, Float
+
+LAYER_NORM_EPSILON = 1e-6
+
+
+def layer_norm(dtype: DType, name: str | None = None) -> nn.LayerNorm:
+    """LayerNorm as everywhere in UViM: epsilon 1e-6, statistics in float32."""
+    return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=dtype, name=name)
+
+
+class Mlp(nn.Module):
+    """`expand -> GELU (tanh form) -> contract`."""
+
+    mlp_width: int
+    dtype: DType = jnp.float32
+    kernel_init: Callable = nn.initializers.xavier_uniform()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
+        def dense(features, name):
+            return nn.Dense(
+                features,
+                kernel_init=self.kernel_init,
+                bias_init=nn.initializers.normal(1e-6),
+                dtype=self.dtype,
+                name=name,
+            )
+
+        hidden = nn.gelu(dense(self.mlp_width, "expand")(x), approximate=True)
+        return dense(x.shape[-1], "contract")(hidden)
+
+
+class EncoderBlock(nn.Module):
+    """`x + attention(norm(x))`, then `x + mlp(norm(x))`."""
+
+    mlp_width: int
+    num_heads: int
+    dtype: DType = jnp.float32
+    attention: str = "xla"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b s d"]) -> Float[Array, "b s d"]:
+        x = x + MultiHeadAttention(
+            x.shape[-1],
+            self.num_heads,
+            dtype=self.dtype,
+            implementation=self.attention,
+            name="attention",
+        )(layer_norm(self.dtype, "attention_norm")(x))
+        return x + Mlp(self.mlp_width, self.dtype, name="mlp")(
+            layer_norm(self.dtype, "mlp_norm")(x)
+        )
+
+
+class Transformer(nn.Module):
+    """A stack of encoder blocks and a final LayerNorm.
+
+    The blocks are scanned: one block is compiled whatever the depth, and every parameter below
+    `layers` has a leading axis over the layers.
+    """
+
+    depth: int
+    mlp_width: int
+    num_heads: int
+    dtype: DType = jnp.float32
+    attention: str = "xla"
+    unroll: int = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b s d"]) -> Float[Array, "b s d"]:
+        def body(block, carry, _):
+            return block(carry), None
+
+        scan = nn.scan(
+            body,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            length=self.depth,
+            unroll=self.unroll,
+        )
+        block = EncoderBlock(
+            self.mlp_width, self.num_heads, self.dtype, self.attention, name="layers"
+        )
+        x, _ = scan(block, x.astype(self.dtype), None)
+        return layer_norm(self.dtype, "norm")(x)

@@ -1,0 +1,81 @@
+"""What stage I minimizes: the task's loss of the reconstruction, and the commitment loss."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import jax.numpy as jnp
+
+from uvim_fsq.nn.patches import patchify, scale_image
+from uvim_fsq.quantizers.usage import codebook_perplexity, codebook_usage
+from uvim_fsq.stage1.heads import TaskLoss, head_loss, number_of_chunks
+from uvim_fsq.stage1.model import Stage1Model
+from uvim_fsq.types import Array, Key, Num, Tree
+
+LossFunction = Callable[
+    [Tree, Tree, Tree, Mapping[str, Array], Key | None], tuple[Array, tuple[Tree, dict]]
+]
+
+
+def split_planes(
+    planes: Num[Array, "b h w c"], channels: Mapping[str, int]
+) -> dict[str, Array]:
+    """Splits the batch's planes by channel.
+
+    Integer planes hold one channel each (b h w); float planes are the values of the one
+    continuous channel (b h w v).
+    """
+    if jnp.issubdtype(planes.dtype, jnp.floating):
+        (name,) = channels
+        return {name: planes}
+    return {name: planes[..., i] for i, name in enumerate(channels)}
+
+
+def stage1_loss(
+    model: Stage1Model, task_loss: TaskLoss, *, chunk_bytes: int, train: bool = True
+) -> LossFunction:
+    """The loss function of stage I: `(params, collections, frozen, batch, key) -> loss, ...`.
+
+    `loss = mean over examples and pixels of the sum over channels of the task's loss, plus the
+    quantizer's loss`. `batch` holds `image` uint8, `planes` and, where examples are padded,
+    `mask`; `frozen` is not used. Metrics: `loss_<channel>`, `loss_quantizer` and the usage and
+    perplexity of the codebook within the batch.
+
+    Args:
+      model: the autoencoder.
+      task_loss: per-pixel losses by channel.
+      chunk_bytes: bound on the float32 logits that are held at once.
+      train: with code dropout and the quantizer's statistics; False to score held-out data.
+    """
+    pixels = math.prod(model.image_size)
+    logits_per_patch = sum(model.channels.values()) * math.prod(model.patch_size)
+
+    def loss_function(params, collections, frozen, batch, key):
+        image = scale_image(batch["image"])
+        planes = split_planes(batch["planes"], model.channels)
+        output = model.apply(
+            {"params": params, **collections}, planes, image, train=train, key=key
+        )
+        patches = {
+            name: patchify(plane, model.patch_size) for name, plane in planes.items()
+        }
+        heads = {name: params[f"head_{name}"] for name in model.channels}
+        weights = batch.get("mask", jnp.ones(image.shape[0])).astype(jnp.float32)
+        tokens = output.tokens
+        chunks = number_of_chunks(
+            tokens.shape[1], 4 * tokens.shape[0] * logits_per_patch, chunk_bytes
+        )
+        total, by_channel = head_loss(
+            task_loss, chunks, model.dtype, tokens, heads, patches, weights
+        )
+        scale = 1 / (pixels * weights.sum())
+        metrics = {f"loss_{name}": loss * scale for name, loss in by_channel.items()}
+        quantized = output.quantized
+        if quantized.indices is not None:
+            size = model.quantizer.codebook_size
+            histogram = jnp.zeros(size).at[quantized.indices.ravel()].add(1.0)
+            metrics["batch_codebook_usage"] = codebook_usage(histogram)
+            metrics["batch_codebook_perplexity"] = codebook_perplexity(histogram)
+        metrics["loss_quantizer"] = quantized.loss
+        return total * scale + quantized.loss, (quantized.statistics, metrics)
+
+    return loss_function
