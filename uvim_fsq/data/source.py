@@ -1,0 +1,23 @@
+"""What the loader and the evaluators ask of a dataset."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from uvim_fsq.types import Example
+
+
+class Source(Protocol):
+    """Random access to examples, so that their order is a function of (seed, step) alone.
+
+    Safe to call from several threads. `source[i]` holds `image` (h w 3, uint8), the labels and
+    `id`; `reference(i)` holds the labels at their original size for evaluation; `example_id(i)`
+    is a name that stays the same when the dataset moves or grows.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Example: ...
+
+    def reference(self, index: int, /) -> Mapping[str, Any]: ...
+
+    def example_id(self, index: int, /) -> str: ...
