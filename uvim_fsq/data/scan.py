@@ -1,0 +1,120 @@
+"""One look at every file of a dataset before it is used, remembered between runs.
+
+What was found good is kept in a small JSON file and looked at again only if a file's name, size or
+modification time changed. Files that were not good are looked at every time.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from uvim_fsq.data.errors import DataError
+
+_log = logging.getLogger(__name__)
+_VERSION = 1
+
+Files = tuple[Path, ...]
+"""The files of one example."""
+
+
+def scan(
+    files: Mapping[str, Files],
+    check: Callable[[Files], tuple[int, int]],
+    cache_file: Path,
+) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    """Check every example's files; return the sizes of the good and the problems of the others.
+
+    `check` returns height and width, or raises `DataError` with the problem as its message. Both
+    results are keyed by example id, in the order of `files`.
+    """
+    cached = _read(cache_file)
+    stamps = {name: _stamp(paths) for name, paths in files.items()}
+    sizes: dict[str, tuple[int, int]] = {}
+    problems: dict[str, str] = {}
+    todo = []
+    for name in files:
+        entry = cached.get(name)
+        if entry is not None and entry[0] == stamps[name]:
+            sizes[name] = (int(entry[1]), int(entry[2]))
+        else:
+            todo.append(name)
+    if len(todo) > 200:
+        _log.info("checking the files of %d examples, once", len(todo))
+
+    def look(name: str) -> tuple[int, int] | str:
+        try:
+            return check(files[name])
+        except DataError as error:
+            return str(error)
+
+    with ThreadPoolExecutor() as pool:
+        for name, found in zip(todo, pool.map(look, todo), strict=True):
+            if isinstance(found, str):
+                problems[name] = found
+            else:
+                sizes[name] = found
+    # Examples of the dataset that are not asked for now stay remembered.
+    entries = {name: entry for name, entry in cached.items() if name not in files}
+    entries |= {name: [stamps[name], *size] for name, size in sizes.items()}
+    if entries != cached:
+        _write(cache_file, entries)
+    return {name: sizes[name] for name in files if name in sizes}, problems
+
+
+def cache_directory(given: str | Path | None = None) -> Path:
+    """The folder for what can be computed again.
+
+    `given`, or the environment variable UVIM_FSQ_CACHE, or `~/.cache/uvim_fsq`.
+    """
+    return Path(
+        given or os.environ.get("UVIM_FSQ_CACHE") or "~/.cache/uvim_fsq"
+    ).expanduser()
+
+
+def cache_name(kind: str, path: Path) -> str:
+    """The name of the cache file that belongs to a dataset at `path`."""
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    return f"scan-{kind}-{digest}.json"
+
+
+def _stamp(paths: Files) -> str:
+    try:
+        stats = [(path, path.stat()) for path in paths]
+    except OSError:  # a link to nowhere, say: the check will name it
+        return ""
+    return " ".join(f"{p.name}:{s.st_size}:{s.st_mtime_ns}" for p, s in stats)
+
+
+def _read(cache_file: Path) -> dict[str, list]:
+    try:
+        content = json.loads(cache_file.read_text("utf-8"))
+        entries = content["entries"] if content["version"] == _VERSION else {}
+        return {name: entry for name, entry in entries.items() if len(entry) == 3}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        _log.info("%s is not readable: every file is checked again", cache_file)
+        return {}
+
+
+def _write(cache_file: Path, entries: dict[str, list]) -> None:
+    """Write under a temporary name and rename, so that no reader ever sees half a file."""
+    text = json.dumps({"version": _VERSION, "entries": entries})
+    temporary = None
+    try:
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=cache_file.parent, prefix=".scan-", delete=False, encoding="utf-8"
+        ) as file:
+            temporary = Path(file.name)
+            file.write(text)
+        os.replace(temporary, cache_file)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        _log.warning("the result of the scan is not kept for the next run: %s", error)
