@@ -1,0 +1,126 @@
+"""The description of a scene: solids with their materials, light and camera, as plain numbers."""
+
+from dataclasses import dataclass, field
+from math import cos, sin
+from typing import NamedTuple
+
+BOX, FRUSTUM, ELLIPSOID = 0, 1, 2
+
+Colour = tuple[float, ...]
+"""Red, green, blue as displayed, 0 to 1."""
+
+Vector = tuple[float, float, float]
+
+
+class Material(NamedTuple):
+    """How a surface looks: a texture's name, two colours, its four numbers, gloss and glow.
+
+    `params` mean what the texture says (`scene_textures`); `gloss` is the strength of the
+    highlight; `glow` is how much light the surface itself sends out, 1 being paper in full light.
+    """
+
+    texture: str
+    colour: Colour
+    second: Colour = (0.5, 0.5, 0.5)
+    params: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    gloss: float = 0.0
+    glow: float = 0.0
+
+
+class Part(NamedTuple):
+    """One solid. `taper` is a frustum's radius at the top over that at the bottom."""
+
+    kind: int
+    centre: Vector
+    half: Vector
+    material: Material
+    turn: float = 0.0
+    taper: float = 1.0
+    casts: bool = True
+
+
+@dataclass
+class Thing:
+    """An object: its class, its parts in its own axes, and half its extent.
+
+    Its own axes: the origin lies on the floor in the middle of its footprint, the front faces -z.
+    """
+
+    category: str
+    parts: list[Part] = field(default_factory=list)
+    half_width: float = 0.0
+    half_length: float = 0.0
+    height: float = 0.0
+
+    def box(self, centre: Vector, half: Vector, material: Material, casts: bool = True):
+        """Adds a box."""
+        self.parts.append(Part(BOX, centre, half, material, casts=casts))
+
+    def frustum(
+        self,
+        centre: Vector,
+        radius: float,
+        half_height: float,
+        material: Material,
+        top: float | None = None,
+        casts: bool = True,
+    ):
+        """Adds an upright cylinder, or a cone's frustum where `top` gives its upper radius."""
+        taper = 1.0 if top is None else max(top, 1e-3) / radius
+        wide = radius * max(1.0, taper)
+        half = (wide, half_height, wide)
+        self.parts.append(
+            Part(FRUSTUM, centre, half, material, taper=taper, casts=casts)
+        )
+
+    def ellipsoid(
+        self, centre: Vector, half: Vector, material: Material, casts: bool = True
+    ):
+        """Adds an ellipsoid."""
+        self.parts.append(Part(ELLIPSOID, centre, half, material, casts=casts))
+
+    def placed(self, x: float, z: float, turn: float, y: float = 0.0) -> list[Part]:
+        """Its parts in the world, its front turned by `turn` from facing -z towards -x."""
+        c, s = cos(turn), sin(turn)
+        moved = []
+        for part in self.parts:
+            px, py, pz = part.centre
+            centre = (x + c * px + s * pz, y + py, z - s * px + c * pz)
+            moved.append(part._replace(centre=centre, turn=part.turn + turn))
+        return moved
+
+
+class Light(NamedTuple):
+    """A lamp: its place, its colour times its strength at one metre, its softness in metres."""
+
+    place: Vector
+    colour: Colour
+    softness: float
+    shadows: bool
+
+
+class Camera(NamedTuple):
+    """Where the picture is taken from; angles in radians, `view` across the shorter side."""
+
+    place: Vector
+    turn: float
+    pitch: float
+    view: float
+
+
+@dataclass
+class Scene:
+    """A room with everything in it; `instances[j]` is the class of the parts with number j."""
+
+    width: float
+    length: float
+    height: float
+    camera: Camera
+    lights: list[Light]
+    ambient: Colour
+    floor: Material
+    ceiling: Material
+    wall: Material
+    far_wall: Material
+    parts: list[tuple[int, Part]]
+    instances: list[str]
