@@ -1,0 +1,259 @@
+"""Checkpoints of a run: the last one and the best one, written in the background."""
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Sharding
+
+from uvim_fsq.training.optimizer import path_name
+from uvim_fsq.types import Tree
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint could not be written, or does not hold what was asked for."""
+
+
+class _LastAndBest:
+    """Orbax's preservation policy: keep the last checkpoint and the best one."""
+
+    def __init__(self, owner: "Checkpoints"):
+        self._owner = owner
+
+    def should_preserve(self, checkpoints: Any, *, context: Any) -> list[bool]:
+        del context
+        kept = {self._owner.best_step(), checkpoints[-1].step if checkpoints else None}
+        return [info.step in kept for info in checkpoints]
+
+
+class Checkpoints:
+    """The checkpoints in one directory: `directory/<step>/{state,metadata}`.
+
+    - `save` returns once the state is copied; the rest is written in the background,
+      under a temporary name that is renamed when complete. A process killed at any
+      moment leaves the step before intact.
+    - Two are kept: the last and, by the metric given to `save`, the best.
+    - `metadata` is written into each checkpoint as JSON beside `step` (which is also
+      the position in the data) and `metric`.
+
+    Use it as a context manager, or call `close`: that waits for the last write.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        lower_is_better: bool = True,
+        metadata: Mapping[str, Any] | None = None,
+    ):
+        import orbax.checkpoint as ocp
+
+        self.directory = Path(directory).absolute()
+        self._sign = 1.0 if lower_is_better else -1.0
+        self._metadata = dict(metadata or {})
+        self._metrics: dict[int, float] = {}
+        self._pending: int | None = None
+        _make_writable(self.directory)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=_LastAndBest(self), cleanup_tmp_directories=True
+        )
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "metadata": ocp.JsonCheckpointHandler(),
+            },
+            options=options,
+        )
+        for step in self._manager.all_steps():
+            metric = self.metadata(step).get("metric")
+            if metric is not None:
+                self._metrics[step] = metric
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            self.close()
+        except CheckpointError:
+            if error is None:  # Never hide the reason for leaving.
+                raise
+
+    def latest_step(self) -> int | None:
+        """The step of the last complete checkpoint, None if there is none."""
+        return max(self._manager.all_steps(), default=None)
+
+    def best_step(self) -> int | None:
+        """The step with the best metric (the earliest of equals), None without one."""
+        ranked = [(self._sign * value, step) for step, value in self._metrics.items()]
+        return min(ranked)[1] if ranked else None
+
+    def last_good(self) -> str:
+        """For messages: where the last complete checkpoint lies."""
+        step = self.latest_step()
+        if step is None:
+            return f"there is no checkpoint in {self.directory} yet"
+        return f"the last good checkpoint is {self.directory / str(step)}"
+
+    def save(self, state: Tree, step: int, metric: float | None = None) -> bool:
+        """Starts to write the state; False if this step is there already.
+
+        Waits for the write before it, and raises CheckpointError if that failed. A
+        metric that is not finite counts as none.
+        """
+        import orbax.checkpoint as ocp
+
+        self.wait()
+        latest = self.latest_step()
+        if latest is not None and step <= latest:
+            return False
+        if metric is not None and math.isfinite(metric):
+            self._metrics[step] = float(metric)
+        metadata = {**self._metadata, "step": step, "metric": self._metrics.get(step)}
+        self._pending = step
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state),
+                    metadata=ocp.args.JsonSave(metadata),
+                ),
+            )
+        except Exception as error:
+            raise self._failed(error) from error
+        return True
+
+    def wait(self) -> None:
+        """Returns when nothing is being written; raises CheckpointError if it failed."""
+        try:
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
+        except Exception as error:
+            raise self._failed(error) from error
+        self._pending = None
+
+    def close(self) -> None:
+        """Waits for the last write and releases Orbax's threads."""
+        self.wait()
+        self._manager.close()
+
+    def _failed(self, error: Exception) -> CheckpointError:
+        step, self._pending = self._pending, None
+        if step is not None:
+            self._metrics.pop(step, None)
+        self._manager.reload()
+        text = str(error).strip() or type(error).__name__
+        return CheckpointError(
+            f"the checkpoint of step {step} could not be written to {self.directory}: "
+            f"{_reason(text)}. {self.last_good().capitalize()}. Free space or "
+            "choose another place, then start the same command again."
+        )
+
+    def metadata(self, step: int) -> dict[str, Any]:
+        """The JSON metadata of one checkpoint."""
+        import orbax.checkpoint as ocp
+
+        args = ocp.args.Composite(metadata=ocp.args.JsonRestore())
+        return dict(self._manager.restore(step, args=args)["metadata"])
+
+    def restore_latest(
+        self, abstract: Tree, sharding: Sharding | None = None
+    ) -> tuple[Any, dict[str, Any]] | None:
+        """(state, metadata) of the last checkpoint, None if there is none.
+
+        `abstract` gives structure, shapes and dtypes (arrays or `ShapeDtypeStruct`);
+        the arrays are placed by `sharding`, or on the first device.
+        """
+        step = self.latest_step()
+        return None if step is None else self.restore(step, abstract, sharding)
+
+    def restore_best(
+        self, abstract: Tree, sharding: Sharding | None = None
+    ) -> tuple[Any, dict[str, Any]] | None:
+        """(state, metadata) of the best checkpoint; the last if none has a metric."""
+        step = self.best_step()
+        step = self.latest_step() if step is None else step
+        return None if step is None else self.restore(step, abstract, sharding)
+
+    def restore(
+        self, step: int, abstract: Tree, sharding: Sharding | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """(state, metadata) of a step.
+
+        Raises CheckpointError naming every array that is missing or has another shape
+        or dtype, or if the files cannot be read.
+        """
+        import orbax.checkpoint as ocp
+
+        if sharding is None:
+            sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        place = self.directory / str(step)
+        try:
+            stored = self._manager.item_metadata(step)["state"]
+        except Exception as error:
+            raise CheckpointError(f"{place} cannot be read: {error}") from error
+        _compare(place, getattr(stored, "tree", stored), abstract)
+        target = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            abstract,
+        )
+        try:
+            restored = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(target),
+                    metadata=ocp.args.JsonRestore(),
+                ),
+            )
+        except Exception as error:
+            raise CheckpointError(
+                f"the checkpoint {place} cannot be read: {_reason(str(error))}. Delete "
+                "this directory to go back to an earlier checkpoint or to start anew."
+            ) from error
+        return restored["state"], dict(restored["metadata"])
+
+
+def _make_writable(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"the checkpoint directory {directory} cannot be made: {error.strerror}."
+        ) from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise CheckpointError(f"the checkpoint directory {directory} is not writable.")
+
+
+def _reason(text: str) -> str:
+    """The first line of Orbax's or TensorStore's message, shortened."""
+    line = text.splitlines()[0] if text else "unknown error"
+    return line if len(line) <= 300 else line[:300] + " ..."
+
+
+def _arrays(tree: Tree) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {
+        path_name(path): (tuple(x.shape), str(x.dtype))
+        for path, x in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def _compare(place: Path, stored: Tree, abstract: Tree) -> None:
+    found, expected = _arrays(stored), _arrays(abstract)
+    faults = [
+        f"{name}: expected {shape} {dtype}, "
+        + (f"found {found[name][0]} {found[name][1]}" if name in found else "missing")
+        for name, (shape, dtype) in expected.items()
+        if found.get(name) != (shape, dtype)
+    ]
+    faults += [f"{name}: not expected" for name in found if name not in expected]
+    if faults:
+        shown = "; ".join(faults[:5])
+        more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise CheckpointError(
+            f"the checkpoint {place} does not fit this model and optimizer: {shown}"
+            f"{more}. Use the settings that it was made with, or another directory."
+        )

@@ -1,0 +1,183 @@
+"""What happens every so often while training: log, evaluate, save, profile."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+
+from uvim_fsq.training.checkpoint import Checkpoints
+from uvim_fsq.training.state import TrainState
+
+HookFunction = Callable[[int, TrainState | None, Mapping[str, Any]], None]
+"""(finished steps, state, metrics of the last step, still on the device)."""
+
+
+class HookError(RuntimeError):
+    """A hook failed: its name, the step, and the error (also the `__cause__`)."""
+
+    def __init__(self, name: str, step: int, error: Exception):
+        self.name, self.step = name, step
+        super().__init__(
+            f"the hook {name!r} failed at step {step}: {type(error).__name__}: {error}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Hook:
+    """A function that the loop calls after every `every` steps (0: never).
+
+    - `also_every`: more periods at which it is due.
+    - `late`: called after the next step is dispatched and without the state (None):
+      for hooks that only read metrics, so that the device never waits for them.
+    - `at_end`: also called after the last step; `on_stop`: also called when a signal
+      ends the run early.
+    - `reads_state`: the loop makes sure first that losses and norms are finite.
+    """
+
+    name: str
+    every: int
+    function: HookFunction
+    also_every: tuple[int, ...] = ()
+    late: bool = False
+    at_end: bool = False
+    on_stop: bool = False
+    reads_state: bool = False
+
+    def is_due(self, step: int) -> bool:
+        """Whether one of the periods divides the number of finished steps."""
+        return any(n and step % n == 0 for n in (self.every, *self.also_every))
+
+
+class Writer(Protocol):
+    """Takes scalars of a step: `JsonLines`, `TensorBoard`, `Progress`."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None: ...
+
+
+class Score:
+    """Hands the validation metric from the evaluation hook to the checkpoint hook."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self._step, self._value = -1, 0.0
+
+    def set(self, step: int, values: Mapping[str, float]) -> None:
+        """Takes the metric from what an evaluation returned."""
+        if self.name not in values:
+            raise KeyError(
+                f"the evaluation returned no {self.name!r}, which chooses the best "
+                f"checkpoint; it returned {sorted(values)}."
+            )
+        self._step, self._value = step, float(values[self.name])
+
+    def at(self, step: int) -> float | None:
+        """The metric if it belongs to this very step."""
+        return self._value if step == self._step else None
+
+
+def write_scalars(
+    writers: Sequence[Writer], step: int, values: Mapping[str, float]
+) -> None:
+    """Gives the scalars to every writer."""
+    for writer in writers:
+        writer.scalars(step, values)
+
+
+def logging_hook(
+    writers: Sequence[Writer],
+    every: int,
+    *,
+    batch_size: int,
+    clock: Callable[[], float] = time.monotonic,
+) -> Hook:
+    """Writes the step's metrics as `train/<name>`, with `images_per_second`.
+
+    The rate counts the time between two calls of this hook, evaluations included.
+    """
+    last: list[tuple[int, float]] = []
+
+    def log(step: int, state: TrainState | None, metrics: Mapping[str, Any]) -> None:
+        del state
+        values = {f"train/{k}": float(v) for k, v in jax.device_get(metrics).items()}
+        values.pop("train/finite", None)
+        now = clock()
+        if last and now > last[0][1]:
+            rate = (step - last[0][0]) * batch_size / (now - last[0][1])
+            values["train/images_per_second"] = rate
+        last[:] = [(step, now)]
+        write_scalars(writers, step, values)
+
+    return Hook("log", every, log, late=True)
+
+
+def evaluation_hook(
+    evaluate: Callable[[TrainState], Mapping[str, float]],
+    every: int,
+    *,
+    writers: Sequence[Writer] = (),
+    score: Score | None = None,
+    name: str = "validation",
+) -> Hook:
+    """Writes `evaluate(state)` as `<name>/<metric>`; `score` keeps one of them."""
+
+    def run(step: int, state: TrainState | None, metrics: Mapping[str, Any]) -> None:
+        del metrics
+        assert state is not None
+        values = {k: float(v) for k, v in evaluate(state).items()}
+        if score is not None:
+            score.set(step, values)
+        write_scalars(writers, step, {f"{name}/{k}": v for k, v in values.items()})
+
+    return Hook(name, every, run, at_end=True, reads_state=True)
+
+
+def checkpoint_hook(
+    checkpoints: Checkpoints,
+    every: int,
+    *,
+    score: Score | None = None,
+    also_every: tuple[int, ...] = (),
+) -> Hook:
+    """Saves the state; give the evaluation's period as `also_every` to keep the best.
+
+    List it after the evaluation hook, whose score belongs into the checkpoint.
+    """
+
+    def save(step: int, state: TrainState | None, metrics: Mapping[str, Any]) -> None:
+        del metrics
+        checkpoints.save(state, step, None if score is None else score.at(step))
+
+    return Hook(
+        "checkpoint",
+        every,
+        save,
+        also_every=also_every,
+        at_end=True,
+        on_stop=True,
+        reads_state=True,
+    )
+
+
+def profile_hook(directory: str | Path, first: int, steps: int = 3) -> Hook:
+    """Traces `steps` steps after step `first` with JAX's profiler into `directory`.
+
+    View it with TensorBoard's profile plugin or at ui.perfetto.dev.
+    """
+    if first < 1 or steps < 1:
+        raise ValueError(f"expected first >= 1 and steps >= 1, got {first}, {steps}.")
+    running: list[bool] = []
+
+    def trace(step: int, state: TrainState | None, metrics: Mapping[str, Any]) -> None:
+        if not running and step == first:
+            jax.block_until_ready((state, metrics))
+            jax.profiler.start_trace(str(directory))
+            running.append(True)
+        elif running and step >= first + steps:
+            jax.block_until_ready((state, metrics))
+            jax.profiler.stop_trace()
+            running.clear()
+
+    return Hook("profile", 1, trace)
