@@ -1,0 +1,40 @@
+"""Depth estimation: metres from a colour image.
+
+    uvim-fsq train configs/depth.py --preset quickstart --variant fsq
+    uvim-fsq train configs/depth.py --preset folder --data.path FOLDER
+
+preset      data                       hardware      time         RMSE, m
+tiny        16 scenes, 16 px           2 cores       not yet run  (for tests)
+quickstart  16,000 scenes, 32 px       2 cores       not yet run
+midsize     16,000 scenes, 128 px      2 cores       not yet run
+folder      RGB-D frames, 96 x 128 px  2 cores       not yet run
+paper       NYU Depth v2, 512 px       accelerators  not yet run  (FSQ paper: 0.473)
+"""
+
+from configs import base
+from configs.variants import VARIANTS, pick
+from uvim_fsq.config import FolderConfig, RunConfig, ScenesConfig, replace
+
+
+def _depth(config, size, bins, levels, data, **changes) -> RunConfig:
+    changes |= dict(task__image_size=size, task__bins=bins, quantizer__levels=levels)
+    return replace(config, data=data, **changes)
+
+
+def _scenes(config, px, bins, levels, *counts) -> RunConfig:
+    return _depth(config, (px, px), bins, levels, ScenesConfig((px, px), *counts))
+
+
+_PAPER = dict(task__crop="uvim", stage1__epochs=200.0, stage2__epochs=50.0)
+PRESETS = {
+    "tiny": _scenes(base.TINY, 16, 16, (5, 5), 16, 8),
+    "quickstart": _scenes(base.QUICKSTART, 32, 64, (8, 6, 5)),
+    "midsize": _scenes(base.MIDSIZE, 128, 134 + 100, (8, 8, 8)),
+    "folder": _depth(base.FOLDER, (96, 128), 128, (8, 5, 5, 5), FolderConfig()),
+    "paper": replace(base.PUBLISHED, data=FolderConfig(), **_PAPER),
+}
+
+
+def get_config(variant: str = "fsq", preset: str = "quickstart") -> RunConfig:
+    """The settings of a preset in a variant, before overrides from the command line."""
+    return pick(VARIANTS, variant, "variant")(pick(PRESETS, preset, "preset"))

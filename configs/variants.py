@@ -1,0 +1,39 @@
+"""Variants of a configuration: the rows of the FSQ paper's tables."""
+
+import difflib
+import math
+
+from uvim_fsq.config import ConfigError, FSQConfig, RunConfig, VQConfig, replace
+
+
+def _vq(config: RunConfig, splitting: bool = True) -> RunConfig:
+    """VQ at the power of two nearest to the FSQ codebook, with codewords as wide as a token."""
+    assert isinstance(config.quantizer, FSQConfig)
+    size = 2 ** round(math.log2(math.prod(config.quantizer.levels)))
+    width = config.stage1.model.width
+    vq = VQConfig(codebook_size=size, code_dim=width, splitting=splitting)
+    return replace(config, quantizer=vq)
+
+
+def _without_context(config: RunConfig) -> RunConfig:
+    """Neither side of the autoencoder sees the image."""
+    sides = dict(encoder_context=False, decoder_context=False)
+    return replace(config, stage1__model=replace(config.stage1.model, **sides))
+
+
+VARIANTS = {
+    "fsq": lambda config: config,
+    "vq": _vq,
+    "vq_no_split": lambda config: _vq(config, splitting=False),
+    "fsq_no_context": _without_context,
+    "vq_no_context": lambda config: _without_context(_vq(config)),
+}
+"""Functions of a configuration with FSQ and contexts, by the variant's name."""
+
+
+def pick(table: dict, name: str, what: str):
+    """The entry of a table by name, or a ConfigError that offers the nearest names."""
+    if name in table:
+        return table[name]
+    close = ", ".join(difflib.get_close_matches(name, table, cutoff=0.4) or table)
+    raise ConfigError(f"there is no {what} {name!r}: did you mean one of {close}?")
