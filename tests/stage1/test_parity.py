@@ -68,10 +68,10 @@ def batch_of(arrays, planes):
     return {"image": arrays["in/image"], "planes": stacked}
 
 
-@pytest.mark.parametrize("chunk_bytes", [10**9, 3 * 12 * 64 * 4 * 5])
+@pytest.mark.parametrize("chunk_bytes", [10**9, 3 * 16 * 12 * 4 * 20])
 @pytest.mark.parametrize("commitment", [0.0, 0.25])
 def test_loss_and_gradients(published, golden, chunk_bytes, commitment):
-    """In one piece and in chunks of four patches; gradients of every parameter."""
+    """In one piece and in chunks of 16 pixels; gradients of every parameter."""
     model, variables, arrays, planes = published("panoptic", code_dropout="none")
     model = model.clone(quantizer=model.quantizer.clone(commitment_weight=commitment))
     expected = {

@@ -2,9 +2,11 @@
 
 At 512 x 512 a stage-I head has 65,536 logits per token. Logits, softmax and their gradient of a
 whole batch would be the largest arrays of the program by far. A mean loss, however, has a
-gradient that is known up to a factor as soon as the loss is: so each chunk of patches computes
-its loss *and* its gradients in one go, only their sums are kept, and the backward pass merely
-multiplies. Nothing is computed twice.
+gradient that is known up to a factor as soon as the loss is: so each chunk computes its loss
+*and* its gradients in one go, only their sums are kept, and the backward pass merely multiplies.
+Nothing is computed twice. A chunk is some pixels of every patch: each chunk then owns its slice
+of the heads' kernels, whose gradient is written once, and only the tokens' small gradient is
+added up over chunks.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,12 +23,12 @@ TaskLoss = Callable[[Mapping[str, Array], Mapping[str, Array]], Mapping[str, Arr
 """Per-pixel losses by channel of outputs (..., classes, pixels) and planes (..., pixels)."""
 
 
-def number_of_chunks(patches: int, bytes_per_patch: int, limit: int) -> int:
-    """The fewest equal chunks of patches that keep one chunk's logits within `limit` bytes."""
-    for chunks in range(1, patches + 1):
-        if patches % chunks == 0 and patches // chunks * bytes_per_patch <= limit:
+def number_of_chunks(pixels: int, bytes_per_pixel: int, limit: int) -> int:
+    """The fewest equal chunks of a patch's pixels that keep their logits within `limit` bytes."""
+    for chunks in range(1, pixels + 1):
+        if pixels % chunks == 0 and pixels // chunks * bytes_per_pixel <= limit:
             return chunks
-    return patches
+    return pixels
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
@@ -43,7 +45,7 @@ def head_loss(
 
     Args:
       task_loss: the per-pixel losses, see `TaskLoss`.
-      chunks: into how many equal parts the patches are cut.
+      chunks: into how many equal parts the pixels of every patch are cut.
       dtype: of the heads' matrix products.
       tokens: what the heads read.
       heads: parameters by channel, `kernel` (d v x) and `bias` (v x).
@@ -56,11 +58,15 @@ def head_loss(
     """
 
     def add(sums, chunk):
-        new = _chunk_loss(task_loss, dtype, *chunk[:1], heads, chunk[1], weights)
+        new = _chunk_loss(task_loss, dtype, tokens, *chunk, weights)
         return jax.tree.map(jnp.add, sums, new), None
 
     zeros = (jnp.zeros(()), {name: jnp.zeros(()) for name in heads})
-    return _over_chunks(add, zeros, tokens, planes, chunks)[0]
+    if chunks == 1:
+        return add(zeros, (heads, planes))[0]
+    return jax.lax.scan(
+        add, zeros, (_cut_heads(heads, chunks), _cut_planes(planes, chunks))
+    )[0]
 
 
 def _chunk_loss(task_loss, dtype, tokens, heads, planes, weights):
@@ -73,39 +79,44 @@ def _chunk_loss(task_loss, dtype, tokens, heads, planes, weights):
     return sum(sums.values(), jnp.zeros(())), sums
 
 
-def _over_chunks(function, carry, tokens, planes, chunks):
-    if chunks == 1:
-        return function(carry, (tokens, planes))
-    cut = jax.tree.map(
-        lambda array: einops.rearrange(array, "b (i p) ... -> i b p ...", i=chunks),
-        (tokens, planes),
+def _cut_heads(heads, chunks):
+    return jax.tree.map(
+        lambda array: einops.rearrange(array, "... (i x) -> i ... x", i=chunks), heads
     )
-    return jax.lax.scan(function, carry, cut)
+
+
+def _join_heads(heads):
+    return jax.tree.map(
+        lambda array: einops.rearrange(array, "i ... x -> ... (i x)"), heads
+    )
+
+
+def _cut_planes(planes, chunks):
+    return {
+        name: einops.rearrange(plane, "b p (i x) ... -> i b p x ...", i=chunks)
+        for name, plane in planes.items()
+    }
 
 
 def _forward(task_loss, chunks, dtype, tokens, heads, planes, weights):
     def add(carry, chunk):
-        sums, head_gradients = carry
-        (total, by_channel), (token_gradient, new_gradients) = jax.value_and_grad(
-            lambda tokens, heads: _chunk_loss(
-                task_loss, dtype, tokens, heads, chunk[1], weights
-            ),
-            argnums=(0, 1),
-            has_aux=True,
-        )(chunk[0], heads)
-        sums = jax.tree.map(jnp.add, sums, (total, by_channel))
-        if head_gradients is not None:
-            new_gradients = jax.tree.map(jnp.add, head_gradients, new_gradients)
-        return (sums, new_gradients), token_gradient
+        def loss(tokens, heads):
+            return _chunk_loss(task_loss, dtype, tokens, heads, chunk[1], weights)
+
+        gradient = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+        new_sums, (token_gradient, head_gradients) = gradient(tokens, chunk[0])
+        new = (new_sums, token_gradient.astype(jnp.float32))
+        return jax.tree.map(jnp.add, carry, new), head_gradients
 
     sums: Tree = (jnp.zeros(()), {name: jnp.zeros(()) for name in heads})
-    start = None if chunks == 1 else jax.tree.map(jnp.zeros_like, heads)
-    (sums, head_gradients), token_gradient = _over_chunks(
-        add, (sums, start), tokens, planes, chunks
-    )
-    if chunks > 1:
-        token_gradient = einops.rearrange(token_gradient, "i b p d -> b (i p) d")
-    return sums, (token_gradient, head_gradients)
+    start = (sums, jnp.zeros(tokens.shape, jnp.float32))
+    if chunks == 1:
+        (sums, token_gradient), head_gradients = add(start, (heads, planes))
+    else:
+        cut = (_cut_heads(heads, chunks), _cut_planes(planes, chunks))
+        (sums, token_gradient), head_gradients = jax.lax.scan(add, start, cut)
+        head_gradients = _join_heads(head_gradients)
+    return sums, (token_gradient.astype(tokens.dtype), head_gradients)
 
 
 def _backward(task_loss, chunks, dtype, gradients, cotangents):

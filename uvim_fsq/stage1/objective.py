@@ -47,7 +47,8 @@ def stage1_loss(
       train: with code dropout and the quantizer's statistics; False to score held-out data.
     """
     pixels = math.prod(model.image_size)
-    logits_per_patch = sum(model.channels.values()) * math.prod(model.patch_size)
+    patch_pixels = math.prod(model.patch_size)
+    logits_per_pixel = sum(model.channels.values())
 
     def loss_function(params, collections, frozen, batch, key):
         image = scale_image(batch["image"])
@@ -62,7 +63,9 @@ def stage1_loss(
         weights = batch.get("mask", jnp.ones(image.shape[0])).astype(jnp.float32)
         tokens = output.tokens
         chunks = number_of_chunks(
-            tokens.shape[1], 4 * tokens.shape[0] * logits_per_patch, chunk_bytes
+            patch_pixels,
+            4 * math.prod(tokens.shape[:2]) * logits_per_pixel,
+            chunk_bytes,
         )
         total, by_channel = head_loss(
             task_loss, chunks, model.dtype, tokens, heads, patches, weights

@@ -1,0 +1,295 @@
+"""Every setting of a run, declared once.
+
+A configuration is a `RunConfig`: nested frozen dataclasses of plain values. Configuration files
+(`configs/`) build one, the command line overrides single values (`--stage1.model.width 192`), and
+`RUN/config.json` keeps it. The docstring of a field is what `--help` shows.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+import tyro.conf
+
+Size = tuple[int, int]
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be used: says what was expected, what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class DepthConfig:
+    """Depth estimation: one channel of depth bins."""
+
+    kind: ClassVar[str] = "depth"
+
+    image_size: Size = (512, 512)
+    """Rows and columns that the model works at, in pixels."""
+    min_depth: float = 1e-3
+    """Smallest depth in metres; pixels at or below it count as missing."""
+    max_depth: float = 10.0
+    """Largest depth in metres."""
+    bins: int = 256
+    """Classes of equal width between the two."""
+    crop: Literal["none", "uvim", "eigen"] = "none"
+    """Part of a frame that is used: all of it, UViM's crop of NYU frames (rows 54-480, columns
+    41-601 of 480 x 640), or the Eigen crop (rows 45-471)."""
+    flip: bool = True
+    """Mirror half of the training examples."""
+    crop_area: tuple[float, float] = (0.05, 1.0)
+    """Share of the area that random training crops keep, from and to; 1 1 for no crops."""
+
+
+@dataclass(frozen=True)
+class ScenesConfig:
+    """The built-in source: procedural indoor scenes with depth and panoptic labels."""
+
+    kind: ClassVar[str] = "scenes"
+
+    size: Size = (128, 128)
+    """Rows and columns that the scenes are rendered at, in pixels."""
+    train_count: int = 16_000
+    """Scenes to train on."""
+    validation_count: int = 512
+    """Held-out scenes."""
+    seed: int = 0
+    """Other seeds are other scenes."""
+
+
+@dataclass(frozen=True)
+class FolderConfig:
+    """A folder of RGB-D frames: `rgb/` and `depth/`, files matched by name."""
+
+    kind: ClassVar[str] = "folder"
+
+    path: str = ""
+    """The folder; it may have the parts `train/` and `validation/`."""
+    evaluation_path: str = ""
+    """A folder to score on; by default the validation part of `path`."""
+    units_per_metre: float = 1000.0
+    """Of 16-bit depth PNGs; 1000 is millimetres."""
+    validation_fraction: float = 0.1
+    """Share of the frames held out, by a hash of their names, where there is no validation part."""
+    skip_broken: bool = False
+    """Leave broken files out instead of stopping."""
+
+
+@dataclass(frozen=True)
+class FSQConfig:
+    """Finite scalar quantization."""
+
+    kind: ClassVar[str] = "fsq"
+
+    levels: tuple[int, ...] = (7, 5, 5, 5, 5)
+    """Levels of each channel; their product is the codebook size."""
+    bound: str = "tan"
+    """How latents are bounded; "tan" is the paper's."""
+
+
+@dataclass(frozen=True)
+class VQConfig:
+    """Vector quantization with running averages, as in UViM."""
+
+    kind: ClassVar[str] = "vq"
+
+    codebook_size: int = 4096
+    """Number of codewords."""
+    code_dim: int = 768
+    """Width of a codeword."""
+    decay: float = 0.995
+    """Of the running counts and sums."""
+    splitting: bool = True
+    """Replace unused codewords by copies of the most used one."""
+    min_count: float = 0.1
+    """Running count below which a codeword is unused."""
+    commitment_weight: float = 0.0
+    """Weight of the commitment loss."""
+
+
+@dataclass(frozen=True)
+class IdentityConfig:
+    """No quantization: stage I alone, as an upper bound."""
+
+    kind: ClassVar[str] = "identity"
+
+    code_dim: int = 5
+    """Width of a code."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The transformer of a stage."""
+
+    width: int = 768
+    """Width of a token."""
+    encoder_depth: int = 6
+    """Layers of the encoder."""
+    decoder_depth: int = 12
+    """Layers of the decoder."""
+    mlp_width: int = 3072
+    """Hidden width of the MLPs."""
+    num_heads: int = 12
+    """Heads of attention."""
+    patch_size: Size = (16, 16)
+    """Rows and columns of a patch, in pixels."""
+    positions: Literal["learned", "sincos2d"] = "learned"
+    """Position embeddings."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the matrix products; all else stays float32."""
+    attention: Literal["xla", "cudnn"] = "xla"
+    """Attention kernel; "cudnn" needs an NVIDIA GPU and bfloat16."""
+
+
+@dataclass(frozen=True)
+class Stage1ModelConfig(ModelConfig):
+    """The autoencoder."""
+
+    code_length: int = 256
+    """Positions of the guiding code (stage II has the same); a square number if `resize` is linear."""
+    encoder_context: bool = True
+    """Show the image to the encoder."""
+    decoder_context: bool = True
+    """Show the image to the decoder."""
+    resize: Literal["linear", "learned"] = "linear"
+    """Between patches and code positions."""
+    code_dropout: Literal["random", "ordered", "none"] = "random"
+    """Hide part of the code while training."""
+    head_memory_mb: int = 1024
+    """Bound on the logits that are in memory at once, in megabytes."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """The optimizer of a stage."""
+
+    name: Literal["adafactor", "adamw"] = "adafactor"
+    """Adafactor is what UViM uses."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    weight_decay: float = 1e-5
+    """Decoupled, on kernels, not multiplied by the learning rate but by the schedule."""
+    clip_norm: float = 1.0
+    """Global gradient norm to clip at; 0 for no clipping."""
+    multipliers: tuple[tuple[str, float], ...] = ()
+    """Learning-rate multipliers: pairs of a regular expression on the parameter's path and a
+    factor; the first that matches counts, 0 freezes."""
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """How a stage is trained."""
+
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """The optimizer."""
+    batch_size: int = 1024
+    """Examples per step, over all devices."""
+    micro_batches: int = 1
+    """Split each batch into this many parts to save memory; the result stays the same."""
+    steps: int | None = None
+    """Updates in all; give either this or `epochs`."""
+    epochs: float | None = None
+    """Passes over the training data."""
+    warmup_steps: int = 4000
+    """Steps of linear warm-up, before the cosine decay to 0."""
+
+
+@dataclass(frozen=True)
+class Stage1Config(StageConfig):
+    """Stage I: the autoencoder of the target."""
+
+    model: Stage1ModelConfig = Stage1ModelConfig()
+    """The model."""
+
+
+@dataclass(frozen=True)
+class Stage2Config(StageConfig):
+    """Stage II: the model of the guiding code."""
+
+    model: ModelConfig = ModelConfig(
+        width=1024, encoder_depth=24, decoder_depth=24, mlp_width=4096, num_heads=16
+    )
+    """The model."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How a model is scored."""
+
+    batch_size: int = 32
+    """Images per batch; smaller ones are padded to it."""
+    examples: int | None = None
+    """Score the first so many examples only; all by default."""
+    temperature: float = 0.0
+    """Of the sampler; 0 is greedy."""
+    top_k: int = 0
+    """Draw among the k most likely indices; 0 for all."""
+    top_p: float = 1.0
+    """Draw among the most likely indices that hold this share of probability."""
+    samples: int = 16
+    """Samples per image for the score of their mean."""
+    seed: int = 0
+    """Of the sampler."""
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """Where a run is kept and what it reports. May change when a run is continued."""
+
+    directory: str = ""
+    """The run's folder; by default runs/<config>-<variant>-<preset>."""
+    log_every: int = 50
+    """Steps between log lines."""
+    evaluate_every: int = 1000
+    """Steps between validations."""
+    evaluate_examples: int = 256
+    """Examples of a validation while training."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+    pictures: int = 4
+    """Sample pictures in a validation's log; 0 for none."""
+    profile: bool = False
+    """Record a JAX profile of a few steps near the start."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A run: one task, both stages."""
+
+    task: DepthConfig = DepthConfig()
+    """What is predicted."""
+    data: Annotated[ScenesConfig | FolderConfig, tyro.conf.AvoidSubcommands] = field(
+        default_factory=ScenesConfig
+    )
+    """What it is learned from; `--source` changes the kind."""
+    quantizer: Annotated[FSQConfig | VQConfig | IdentityConfig, tyro.conf.AvoidSubcommands] = (
+        field(default_factory=FSQConfig)
+    )
+    """The bottleneck; `--variant` changes the kind."""
+    stage1: Stage1Config = Stage1Config()
+    """The autoencoder of the target."""
+    stage2: Stage2Config = Stage2Config()
+    """The model of the guiding code."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Scoring."""
+    output: OutputConfig = OutputConfig()
+    """Logs, checkpoints and pictures."""
+    seed: int = 0
+    """Of initialization, data order, augmentation and dropout."""
+    loader_threads: int = 0
+    """Threads that read and augment; 0 for one per core."""
+
+
+def replace(config, **changes):
+    """A copy with changes; `__` goes a level down: `replace(config, stage1__steps=10)`."""
+    nested: dict[str, dict] = {}
+    flat = {}
+    for name, value in changes.items():
+        head, _, rest = name.partition("__")
+        if rest:
+            nested.setdefault(head, {})[rest] = value
+        else:
+            flat[head] = value
+    for head, inner in nested.items():
+        flat[head] = replace(flat.get(head, getattr(config, head)), **inner)
+    return dataclasses.replace(config, **flat)
