@@ -100,8 +100,7 @@ def test_sixteen_bits_are_scaled(tmp_path, picture, name):
     cv2.imwrite(str(tmp_path / name), wide[..., ::-1])
     expected = np.rint(wide / 257)
     np.testing.assert_array_equal(read_image(tmp_path / name), expected)
-    grey = read_image(tmp_path / name)  # and in one channel
-    cv2.imwrite(str(tmp_path / name), wide[..., 0])
+    cv2.imwrite(str(tmp_path / name), wide[..., 0])  # and in one channel
     grey = read_image(tmp_path / name)
     np.testing.assert_array_equal(grey[..., 2], expected[..., 0])
 

@@ -98,9 +98,9 @@ def test_area_growing_and_shrinking_paths_agree():
 
 
 def test_area_rounds_bytes():
-    image = np.array([[0, 1, 10, 11]], np.uint8)
-    ours = resize_area(image, (1, 2))
-    np.testing.assert_array_equal(ours, np.array([[0, 10]], np.uint8))
+    image = np.array([[0, 1, 1, 10, 11, 10]], np.uint8)
+    ours = resize_area(image, (1, 2))  # the means are 2/3 and 31/3
+    np.testing.assert_array_equal(ours, np.array([[1, 10]], np.uint8))
     assert ours.dtype == np.uint8
 
 

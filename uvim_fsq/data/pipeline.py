@@ -33,9 +33,14 @@ Transform = Callable[[Example, np.random.Generator], dict[str, Any]]
 
 
 class _Item(NamedTuple):
+    """An example to load, and what its random generator is made from."""
+
     index: int
     seed: tuple[int, ...]
-    real: bool = True
+
+
+_Plan = tuple[list[_Item], list[bool]]
+"""The items of a batch, and which of them are real, not padding."""
 
 
 def training_batches(
@@ -54,24 +59,25 @@ def training_batches(
 
     `batch_size` counts the examples of a step over all processes; each process gets
     `batch_size // process_count` of them. A batch larger than the source spans several epochs.
-    `threads` defaults to the CPU cores, `prefetch` is the number of batches made ahead. Close the
+    `threads` defaults to the CPU cores, `prefetch` is the number of batches made ahead of the one
+    in use. Close the
     iterator (`contextlib.closing`) to stop the threads at once; they also stop when it is dropped.
     """
     local = _local_batch_size(len(source), batch_size, process_index, process_count)
 
-    def items() -> Iterator[list[_Item]]:
+    def plan() -> Iterator[_Plan]:
         length, epoch, order = len(source), -1, np.empty(0, np.int64)
         for step in itertools.count(start_step):
             first = step * batch_size + process_index * local
-            batch = []
+            items = []
             for position in range(first, first + local):
                 if position // length != epoch:
                     epoch = position // length
                     order = np.random.default_rng((seed, epoch, 0)).permutation(length)
-                batch.append(_Item(int(order[position % length]), (seed, position, 1)))
-            yield batch
+                items.append(_Item(int(order[position % length]), (seed, position, 1)))
+            yield items, [True] * local
 
-    return _load_batches(source, transform, items(), threads, prefetch)
+    return _load_batches(source, transform, plan(), threads, prefetch)
 
 
 def evaluation_batches(
@@ -94,15 +100,16 @@ def evaluation_batches(
     chosen = list(range(len(source)) if indices is None else indices)
     local = _local_batch_size(len(chosen), batch_size, process_index, process_count)
 
-    def items() -> Iterator[list[_Item]]:
+    def plan() -> Iterator[_Plan]:
         for step in range(batches_per_epoch(len(chosen), batch_size)):
             first = step * batch_size + process_index * local
-            yield [
-                _Item(int(chosen[min(i, len(chosen) - 1)]), (0,), i < len(chosen))
-                for i in range(first, first + local)
-            ]
+            places = range(first, first + local)
+            picked = [int(chosen[min(i, len(chosen) - 1)]) for i in places]
+            # The 2 keeps these generators apart from those of training.
+            items = [_Item(index, (0, index, 2)) for index in picked]
+            yield items, [i < len(chosen) for i in places]
 
-    return _load_batches(source, transform, items(), threads, prefetch)
+    return _load_batches(source, transform, plan(), threads, prefetch)
 
 
 def batches_per_epoch(length: int, batch_size: int) -> int:
@@ -125,7 +132,7 @@ def measure_throughput(batches: Iterator[Batch], seconds: float = 3.0) -> float:
 def _load_batches(
     source: Source,
     transform: Transform,
-    items: Iterable[list[_Item]],
+    plans: Iterable[_Plan],
     threads: int | None,
     prefetch: int,
 ) -> Iterator[Batch]:
@@ -135,19 +142,19 @@ def _load_batches(
     pool = ThreadPoolExecutor(threads or _cpu_cores(), "uvim-fsq-loader")
     making: deque[Future[Batch]] = deque()
 
-    def load(item: _Item) -> dict[str, Any]:
+    def load(item: _Item) -> dict[str, np.ndarray]:
         return _load(source, transform, item)
 
-    def make(batch: list[_Item]) -> Future[Batch]:
+    def make(items: list[_Item], real: list[bool]) -> Future[Batch]:
         # Padding repeats an item: load it once. The pool takes tasks in the order in which they
         # are submitted, so all examples of a batch are under way when it is put together.
-        loading = {item: pool.submit(load, item) for item in dict.fromkeys(batch)}
-        return pool.submit(_stack, source, batch, [loading[item] for item in batch])
+        loading = {item: pool.submit(load, item) for item in dict.fromkeys(items)}
+        return pool.submit(_stack, source, items, real, loading)
 
     try:
-        for batch in items:
-            making.append(make(batch))
-            if len(making) >= prefetch:
+        for items, real in plans:
+            making.append(make(items, real))
+            if len(making) > prefetch:
                 yield making.popleft().result()
         while making:
             yield making.popleft().result()
@@ -155,22 +162,27 @@ def _load_batches(
         pool.shutdown(cancel_futures=True)
 
 
-def _load(source: Source, transform: Transform, item: _Item) -> dict[str, Any]:
+def _load(source: Source, transform: Transform, item: _Item) -> dict[str, np.ndarray]:
     try:
-        generator = np.random.default_rng((*item.seed, item.index))
-        arrays = transform(source[item.index], generator)
+        arrays = transform(source[item.index], np.random.default_rng(item.seed))
+        return {name: np.asarray(value) for name, value in arrays.items()}
     except DataError as error:
         name = source.example_id(item.index)
         raise DataError(f"example {name!r} cannot be loaded: {error}") from error
     except Exception as error:
         error.add_note(f"while loading example {source.example_id(item.index)!r}")
         raise
-    own = {"mask": np.bool_(item.real), "index": np.int32(item.index)}
-    return {**{name: np.asarray(value) for name, value in arrays.items()}, **own}
 
 
-def _stack(source: Source, items: list[_Item], loading: list[Future]) -> Batch:
-    examples = [future.result() for future in loading]
+def _stack(
+    source: Source,
+    items: list[_Item],
+    real: list[bool],
+    loading: dict[_Item, Future[dict[str, np.ndarray]]],
+) -> Batch:
+    examples = [loading[item].result() for item in items]
+    if taken := {"mask", "index"} & examples[0].keys():
+        raise ValueError(f"the loader adds {taken}: the transform must not return it")
     kinds = [_kinds(example) for example in examples]
     for item, kind in zip(items, kinds, strict=True):
         if kind != kinds[0]:
@@ -179,10 +191,13 @@ def _stack(source: Source, items: list[_Item], loading: list[Future]) -> Batch:
                 "all examples of a batch must have the same arrays, shapes and dtypes, but "
                 f"{first!r} has {kinds[0]} and {other!r} has {kind}"
             )
-    return {name: np.stack([e[name] for e in examples]) for name in examples[0]}
+    batch = {name: np.stack([e[name] for e in examples]) for name in examples[0]}
+    batch["mask"] = np.array(real, bool)
+    batch["index"] = np.array([item.index for item in items], np.int32)
+    return batch
 
 
-def _kinds(example: dict[str, Any]) -> dict[str, tuple]:
+def _kinds(example: dict[str, np.ndarray]) -> dict[str, tuple]:
     return {name: (value.shape, value.dtype.str) for name, value in example.items()}
 
 

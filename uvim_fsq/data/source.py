@@ -1,11 +1,12 @@
 """What the loader and the evaluators ask of a dataset."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from uvim_fsq.types import Example
 
 
+@runtime_checkable
 class Source(Protocol):
     """Random access to examples, so that their order is a function of (seed, step) alone.
 
