@@ -35,5 +35,7 @@ def pick(table: dict, name: str, what: str):
     """The entry of a table by name, or a ConfigError that offers the nearest names."""
     if name in table:
         return table[name]
-    close = ", ".join(difflib.get_close_matches(name, table, cutoff=0.4) or table)
-    raise ConfigError(f"there is no {what} {name!r}: did you mean one of {close}?")
+    names = difflib.get_close_matches(name, table) or list(table)
+    raise ConfigError(
+        f"there is no {what} {name!r}: did you mean {' or '.join(names)}?"
+    )
