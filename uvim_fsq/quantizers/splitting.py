@@ -75,6 +75,8 @@ def split_codewords(
 
 
 def _smallest(values, group):
+    # top_k puts 0.0 before -0.0; here they are equal.
+    values = jnp.where(values == 0, 0.0, values)
     return jax.lax.top_k(-values, group)[1]
 
 

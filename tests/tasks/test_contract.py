@@ -1,0 +1,112 @@
+"""What every task keeps to. A new one joins by adding a line to TASKS."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from uvim_fsq.tasks.base import Task
+from uvim_fsq.tasks.depth import DepthTask
+
+
+def depth_example(rng):
+    depth = rng.uniform(0.0, 11.0, (37, 52)).astype(np.float32)
+    image = rng.integers(0, 256, (37, 52, 3), dtype=np.uint8)
+    return {"id": "a", "image": image, "depth": np.where(depth < 0.5, 0, depth)}
+
+
+TASKS = {
+    "depth": (DepthTask(image_size=(16, 24), bins=20, crop="none"), depth_example),
+}
+
+
+@pytest.fixture(params=TASKS, ids=str)
+def case(request):
+    task, make_example = TASKS[request.param]
+    return task, make_example(np.random.default_rng(0))
+
+
+def preprocessed(case, train=False, seed=0):
+    task, example = case
+    return task.preprocess(example, np.random.default_rng(seed), train)
+
+
+def perfect_outputs(task, planes):
+    """Outputs (h v w), every row a token, that say exactly what the planes say."""
+    if np.issubdtype(planes.dtype, np.floating):
+        (name,) = task.channels
+        return {name: jnp.asarray(planes).swapaxes(-1, -2)}
+    return {
+        name: 30.0 * jax.nn.one_hot(planes[..., i].astype(np.int32), classes, axis=-2)
+        for i, (name, classes) in enumerate(task.channels.items())
+    }
+
+
+def split(task, planes):
+    if np.issubdtype(planes.dtype, np.floating):
+        (name,) = task.channels
+        return {name: jnp.asarray(planes)}
+    return {name: jnp.asarray(planes[..., i]) for i, name in enumerate(task.channels)}
+
+
+def test_follows_the_protocol(case):
+    assert isinstance(case[0], Task)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_planes_fit_the_channels(case, train):
+    task, _ = case
+    found = preprocessed(case, train)
+    assert found["image"].shape == (*task.image_size, 3)
+    assert found["image"].dtype == np.uint8
+    planes = task.encode(found["target"])
+    if np.issubdtype(planes.dtype, np.floating):
+        assert planes.shape == (*task.image_size, *task.channels.values())
+    else:
+        assert planes.shape == (*task.image_size, len(task.channels))
+        assert planes.dtype in (np.uint8, np.int16)
+        assert (planes.max(axis=(0, 1)) < list(task.channels.values())).all()
+
+
+def test_perfect_outputs_have_a_small_loss(case):
+    task, _ = case
+    planes = task.encode(preprocessed(case)["target"])
+    outputs = perfect_outputs(task, planes)
+    good = task.loss(outputs, split(task, planes))
+    assert set(good) == set(task.channels)
+    assert sum(float(loss.mean()) for loss in good.values()) < 1e-6
+    worse = {name: jnp.roll(output, 1, axis=-1) for name, output in outputs.items()}
+    bad = task.loss(worse, split(task, planes))
+    assert sum(float(loss.mean()) for loss in bad.values()) > 1e-2
+
+
+def test_decode_restore_and_visualize_fit_together(case):
+    task, example = case
+    found = preprocessed(case)
+    outputs = perfect_outputs(task, task.encode(found["target"]))
+    prediction = {k: np.asarray(v) for k, v in jax.jit(task.decode)(outputs).items()}
+    reference = task.reference(example)
+    restored = task.restore(prediction, reference["size"])
+    assert restored.shape[:2] == reference["size"]
+    picture = task.visualize(example["image"], restored)
+    assert picture.shape == (*reference["size"], 3) and picture.dtype == np.uint8
+    assert picture.std() > 5
+
+
+def test_training_examples_vary_and_evaluation_examples_do_not(case):
+    trained = [preprocessed(case, True, seed)["image"] for seed in (0, 1)]
+    evaluated = [preprocessed(case, False, seed)["image"] for seed in (0, 1)]
+    assert not np.array_equal(*trained)
+    np.testing.assert_array_equal(*evaluated)
+
+
+def test_prepared_pictures_have_the_size_of_the_model(case):
+    task, _ = case
+    for size in ((7, 5), (90, 200)):
+        prepared = task.prepare_image(np.full((*size, 3), 200, np.uint8))
+        assert prepared.shape == (*task.image_size, 3) and prepared.dtype == np.uint8
+        assert (prepared == 200).all()
+
+
+def test_default_temperature_is_not_negative(case):
+    assert case[0].default_temperature >= 0
