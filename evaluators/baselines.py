@@ -1,0 +1,59 @@
+"""Predictors that do not look at the picture: what a model has to beat."""
+
+import numpy as np
+
+from uvim_fsq.types import Bool, Float, Num
+
+
+class MeanPredictor:
+    """The mean of the training targets: one value, and one per pixel of the model's grid.
+
+    Targets arrive one by one; only their valid values count. `constant` weighs all valid pixels of
+    all targets alike. Both minimize the squared error over the training targets, among predictions
+    that are the same for every picture.
+
+    Example:
+      >>> baseline = MeanPredictor()
+      >>> depth = np.array([[1.0, 0.0], [3.0, 2.0]])
+      >>> baseline.update(depth, depth > 0)
+      >>> baseline.constant().item(), baseline.per_pixel()[0, 1].item()
+      (2.0, 2.0)
+    """
+
+    def __init__(self):
+        self._sums: np.ndarray | None = None
+        self._counts = np.zeros(())
+
+    def update(
+        self, target: Num[np.ndarray, "h w *c"], valid: Bool[np.ndarray, "h w"]
+    ) -> None:
+        """Add a training target (h w) or (h w c); all must have one size."""
+        if self._sums is None:
+            self._sums = np.zeros(target.shape)
+            self._counts = np.zeros(target.shape[:2])
+        if target.shape != self._sums.shape:
+            raise ValueError(
+                f"all targets must have the size of the model's grid, found {target.shape} "
+                f"after {self._sums.shape}."
+            )
+        self._sums[valid] += target[valid]
+        self._counts += valid
+
+    def constant(self) -> Float[np.ndarray, "*c"]:
+        """The mean over all valid pixels, float32: a scalar, or one value per channel."""
+        sums, counts = self._totals()
+        return (sums.sum(axis=(0, 1)) / counts.sum()).astype(np.float32)
+
+    def per_pixel(self) -> Float[np.ndarray, "h w *c"]:
+        """The mean at each pixel, float32; `constant` where no target was ever valid."""
+        sums, counts = self._totals()
+        counts = counts.reshape(counts.shape + (1,) * (sums.ndim - 2))
+        mean = sums / np.maximum(counts, 1)
+        return np.where(counts > 0, mean, self.constant()).astype(np.float32)
+
+    def _totals(self) -> tuple[np.ndarray, np.ndarray]:
+        if self._sums is None or not self._counts.any():
+            raise ValueError(
+                "the mean predictor has seen no valid pixel: update it with training targets first."
+            )
+        return self._sums, self._counts
