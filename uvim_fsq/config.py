@@ -66,7 +66,7 @@ class FolderConfig:
     path: str = ""
     """The folder; it may have the parts `train/` and `validation/`."""
     evaluation_path: str = ""
-    """A folder to score on; by default the validation part of `path`."""
+    """A folder to score on in the end; by default the validation part of `path`."""
     units_per_metre: float = 1000.0
     """Of 16-bit depth PNGs; 1000 is millimetres."""
     validation_fraction: float = 0.1
@@ -155,8 +155,8 @@ class Stage1ModelConfig(ModelConfig):
     """Between patches and code positions."""
     code_dropout: Literal["random", "ordered", "none"] = "random"
     """Hide part of the code while training."""
-    head_memory_mb: int = 1024
-    """Bound on the logits that are in memory at once, in megabytes."""
+    head_memory_mb: int = 0
+    """Bound on the heads' logits that are in memory at once, in megabytes; 0: by the device."""
 
 
 @dataclass(frozen=True)

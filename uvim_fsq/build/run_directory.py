@@ -1,0 +1,172 @@
+"""Where a run keeps what: `RUN/config.json`, `RUN/stage1/`, `RUN/stage2/seed_N/`."""
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import uvim_fsq
+from uvim_fsq import config_json
+from uvim_fsq.config import ConfigError, RunConfig
+from uvim_fsq.types import Tree
+
+
+@dataclass(frozen=True)
+class StageDirectory:
+    """The folder of one training: checkpoints, logs, and a marker when it is finished."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Orbax checkpoints: the last and the best."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object per log entry."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def done(self) -> Path:
+        """Exists once the last step is saved; says how it ended."""
+        return self.path / "done.json"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The folder of a run."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The settings."""
+        return self.path / "config.json"
+
+    @property
+    def stage1(self) -> StageDirectory:
+        """Stage I."""
+        return StageDirectory(self.path / "stage1")
+
+    def link_stage1(self, other: Path) -> None:
+        """Stage II of this run is trained on another run's stage I."""
+        if other.resolve() != self.path.resolve():
+            write_json(self.path / "stage1.json", {"run": str(other.resolve())})
+
+    def stage1_run(self) -> "RunDirectory":
+        """The run whose stage I belongs to this run's stage II: itself, or the linked one."""
+        link = self.path / "stage1.json"
+        if not link.exists():
+            return self
+        other = RunDirectory(Path(json.loads(link.read_text())["run"]))
+        if not other.path.exists():
+            raise ConfigError(
+                f"{self.path} uses the stage I of {other.path}, which does not exist any more: "
+                f"put it back, or change the path in {link}"
+            )
+        return other
+
+    def stage2(self, seed: int) -> StageDirectory:
+        """Stage II with one seed."""
+        return StageDirectory(self.path / "stage2" / f"seed_{seed}")
+
+    def stage2_seeds(self) -> list[int]:
+        """Seeds of the stage-II trainings that are there."""
+        folders = (self.path / "stage2").glob("seed_*")
+        return sorted(int(folder.name.removeprefix("seed_")) for folder in folders)
+
+    def open(self, config: RunConfig) -> None:
+        """Makes the folder for these settings, or finds it made for the same.
+
+        Where it logs, evaluates and saves may change; what the models are may not.
+
+        Raises:
+          ConfigError: if the folder holds a run with other settings, naming what differs.
+        """
+        if self.config_file.exists():
+            differences = _differences(config_json.load(self.config_file), config)
+            if differences:
+                raise ConfigError(
+                    f"{self.path} holds a run with other settings ({'; '.join(differences)}): "
+                    "choose another --output.directory, or give the same settings to continue"
+                )
+        self.path.mkdir(parents=True, exist_ok=True)
+        config_json.save(config, self.config_file)
+        write_json(self.path / "environment.json", environment())
+
+    def config(self) -> RunConfig:
+        """The settings of the run.
+
+        Raises:
+          ConfigError: if this is no run directory.
+        """
+        if not self.config_file.exists():
+            raise ConfigError(
+                f"{self.path} is not a run directory: expected config.json in it, as "
+                "`uvim-fsq train` writes it"
+            )
+        return config_json.load(self.config_file)
+
+
+def _differences(old: RunConfig, new: RunConfig, limit: int = 5) -> list[str]:
+    """What identifies a run and is not the same in both, as sentences."""
+    flat = []
+    for config in (old, new):
+        tree = config_json.to_dict(config)
+        for changeable in ("output", "evaluation", "loader_threads"):
+            tree.pop(changeable, None)
+        flat.append(dict(_flatten(tree)))
+    names = sorted(set(flat[0]) | set(flat[1]))
+    found = [
+        f"{name} is {flat[0].get(name)} there and {flat[1].get(name)} here"
+        for name in names
+        if flat[0].get(name) != flat[1].get(name)
+    ]
+    more = [f"and {len(found) - limit} more"] if len(found) > limit else []
+    return found[:limit] + more
+
+
+def _flatten(tree: Any, prefix: str = ""):
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            yield from _flatten(value, f"{prefix}.{name}" if prefix else name)
+    else:
+        yield prefix, tree
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, for the record."""
+    return {
+        "uvim_fsq": uvim_fsq.__version__,
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "devices": [device.device_kind for device in jax.devices()],
+        "cores": os.cpu_count(),
+    }
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes a JSON file under a temporary name and renames it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
+    temporary.replace(path)
+
+
+def tree_hash(tree: Tree) -> str:
+    """A short hash of all arrays of a tree, their names and shapes."""
+    digest = hashlib.sha256()
+    for path, array in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.asarray(jax.device_get(array))
+        digest.update(
+            f"{jax.tree_util.keystr(path)} {array.shape} {array.dtype}".encode()
+        )
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:16]

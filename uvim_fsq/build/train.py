@@ -1,0 +1,281 @@
+"""Trains the stages of a run; started again, it continues."""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from uvim_fsq.build import objects
+from uvim_fsq.build.load import FrozenStage1, load_frozen_stage1
+from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, write_json
+from uvim_fsq.build.validation import Validation, stage1_validation, stage2_validation
+from uvim_fsq.config import ConfigError, RunConfig, StageConfig
+from uvim_fsq.data.pipeline import training_batches
+from uvim_fsq.data.source import Source
+from uvim_fsq.stage1.objective import split_planes, stage1_loss
+from uvim_fsq.stage2.objective import stage2_loss
+from uvim_fsq.tasks.base import Task
+from uvim_fsq.training.checkpoint import Checkpoints
+from uvim_fsq.training.compilation_cache import enable_compilation_cache
+from uvim_fsq.training.hooks import (
+    Score,
+    checkpoint_hook,
+    evaluation_hook,
+    logging_hook,
+    profile_hook,
+)
+from uvim_fsq.training.loop import run_loop
+from uvim_fsq.training.progress import Progress, duration
+from uvim_fsq.training.signals import StopSignals
+from uvim_fsq.training.state import abstract_state, create_state
+from uvim_fsq.training.step import make_step, replicated
+from uvim_fsq.training.writers import JsonLines, TensorBoard
+from uvim_fsq.types import Tree
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """One training: what differs between the stages, and nothing else."""
+
+    name: str
+    stage: StageConfig
+    directory: StageDirectory
+    seed: int
+    loss_function: Callable
+    update_collections: Callable
+    init: Callable[[jax.Array], Tree]
+    validation: Validation
+    frozen: Tree
+    record: Mapping[str, Any]
+
+
+def train(
+    config: RunConfig,
+    directory: Path,
+    stages: tuple[int, ...] = (1, 2),
+    stage1_run: Path | None = None,
+) -> None:
+    """Trains stage I, stage II, or both, in a run directory.
+
+    Args:
+      config: the settings.
+      directory: the run; made if it is not there, continued if it is.
+      stages: which, in order.
+      stage1_run: the run whose stage I stage II is trained on; this run's own by default.
+
+    Raises:
+      ConfigError, DataError, CheckpointError, NotFiniteError, Interrupted: one sentence each.
+    """
+    enable_compilation_cache()
+    run = RunDirectory(directory)
+    task = objects.build_task(config.task)
+    sources = {
+        part: objects.build_source(config.data, part)
+        for part in ("train", "validation")
+    }
+    run.open(config)
+    if 1 in stages:
+        run_job(
+            stage1_job(config, run, task, sources["validation"]), config, task, sources
+        )
+    if 2 in stages:
+        if stage1_run is not None:
+            run.link_stage1(stage1_run)
+        frozen = load_frozen_stage1(run.stage1_run(), config)
+        job = stage2_job(config, run, task, sources["validation"], frozen)
+        run_job(job, config, task, sources)
+
+
+def stage1_job(
+    config: RunConfig, run: RunDirectory, task: Task, validation: Source
+) -> StageJob:
+    """The autoencoder's training."""
+    model = objects.build_stage1(config, task)
+    quantizer = model.quantizer
+    chunk_bytes = objects.head_chunk_bytes(config)
+
+    def update_collections(collections, statistics, key):
+        if not collections:
+            return collections
+        codebook = quantizer.update(
+            collections["codebook"]["quantizer"], statistics, key
+        )
+        return {"codebook": {"quantizer": codebook}}
+
+    return StageJob(
+        name="stage I",
+        stage=config.stage1,
+        directory=run.stage1,
+        seed=config.seed,
+        loss_function=stage1_loss(model, task.loss, chunk_bytes=chunk_bytes),
+        update_collections=update_collections,
+        init=lambda key: objects.init_stage1(model, task, key),
+        validation=stage1_validation(config, task, model, validation),
+        frozen={},
+        record={},
+    )
+
+
+def stage2_job(
+    config: RunConfig,
+    run: RunDirectory,
+    task: Task,
+    validation: Source,
+    frozen: FrozenStage1,
+) -> StageJob:
+    """The code model's training."""
+    model = objects.build_stage2(config)
+    stage1 = frozen.model
+
+    def encode_target(variables, batch):
+        from uvim_fsq.nn.patches import scale_image
+
+        planes = split_planes(batch["planes"], stage1.channels)
+        return stage1.apply(
+            variables, planes, scale_image(batch["image"]), method="encode"
+        )
+
+    return StageJob(
+        name="stage II",
+        stage=config.stage2,
+        directory=run.stage2(config.seed),
+        seed=config.seed,
+        loss_function=stage2_loss(model, encode_target),
+        update_collections=lambda collections, statistics, key: collections,
+        init=lambda key: objects.init_stage2(model, key),
+        validation=stage2_validation(
+            config, task, frozen, model, encode_target, validation
+        ),
+        frozen=frozen.variables,
+        record={"stage1": frozen.record},
+    )
+
+
+def training_transform(task: Task) -> Callable:
+    """What the loader's threads make of an example."""
+
+    def transform(example, generator: np.random.Generator) -> dict[str, np.ndarray]:
+        prepared = task.preprocess(example, generator, train=True)
+        return {"image": prepared["image"], "planes": task.encode(prepared["target"])}
+
+    return transform
+
+
+def run_job(
+    job: StageJob, config: RunConfig, task: Task, sources: Mapping[str, Source]
+) -> None:
+    """Trains to the last step, from the last checkpoint if there is one."""
+    output = config.output
+    steps = objects.total_steps(job.stage, len(sources["train"]))
+    optimizer, learning_rate = objects.build_optimizer(job.stage, steps)
+    step = make_step(
+        job.loss_function,
+        job.update_collections,
+        optimizer,
+        learning_rate,
+        batch_size=job.stage.batch_size,
+        seed=job.seed,
+        micro_batches=job.stage.micro_batches,
+    )
+    with contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(
+            Checkpoints(job.directory.checkpoints, metadata=job.record)
+        )
+        state = _start(job, optimizer, checkpoints, replicated(step.mesh))
+        first = int(state.step)
+        if first >= steps:
+            print(
+                f"{job.name}: all {steps} steps are done already ({job.directory.path})"
+            )
+            return
+        if first:
+            print(f"{job.name}: continuing after step {first} of {steps}")
+        writers = [
+            JsonLines(job.directory.metrics, resume_step=first),
+            TensorBoard(job.directory.path / "tensorboard", resume_step=first),
+        ]
+        for writer in writers:
+            stack.enter_context(writer)
+        progress = stack.enter_context(Progress(job.name, steps, first_step=first))
+        score = Score("loss")
+        hooks = [
+            logging_hook(
+                [*writers, progress], output.log_every, batch_size=job.stage.batch_size
+            ),
+            evaluation_hook(
+                lambda state: job.validation(state, job.frozen, writers[1]),
+                output.evaluate_every,
+                writers=[*writers, progress],
+                score=score,
+            ),
+            checkpoint_hook(
+                checkpoints,
+                output.checkpoint_every,
+                score=score,
+                also_every=(output.evaluate_every,),
+            ),
+        ]
+        if output.profile:
+            hooks.append(profile_hook(job.directory.path / "profile", first + 10))
+        batches = stack.enter_context(
+            contextlib.closing(
+                training_batches(
+                    sources["train"],
+                    training_transform(task),
+                    batch_size=job.stage.batch_size,
+                    seed=job.seed,
+                    start_step=first,
+                    process_index=jax.process_index(),
+                    process_count=jax.process_count(),
+                    threads=config.loader_threads or None,
+                )
+            )
+        )
+        began = time.monotonic()
+        run_loop(
+            step,
+            state,
+            batches,
+            total_steps=steps,
+            frozen=job.frozen,
+            hooks=hooks,
+            stop=StopSignals(),
+            last_good=checkpoints.last_good,
+        )
+        checkpoints.wait()
+        seconds = time.monotonic() - began
+        write_json(
+            job.directory.done,
+            {
+                "steps": steps,
+                "best_step": checkpoints.best_step(),
+                "seconds": round(seconds, 1),
+            },
+        )
+        print(f"{job.name}: {steps - first} steps in {duration(seconds)}")
+
+
+def _start(job: StageJob, optimizer, checkpoints: Checkpoints, sharding):
+    """The state of the last checkpoint, or a fresh one."""
+    key = jax.random.key(job.seed)
+    shapes = dict(jax.eval_shape(job.init, key))
+    params = shapes.pop("params")
+    restored = checkpoints.restore_latest(
+        abstract_state(params, shapes, optimizer), sharding
+    )
+    if restored is None:
+        variables = dict(jax.jit(job.init)(key))
+        return create_state(variables.pop("params"), variables, optimizer)
+    state, metadata = restored
+    found = {name: metadata.get(name) for name in job.record}
+    if found != dict(job.record):
+        raise ConfigError(
+            f"{job.directory.path} was trained on another stage I ({found}) than the one given "
+            f"({dict(job.record)}): train it in another --output.directory, or give that stage I"
+        )
+    return state
