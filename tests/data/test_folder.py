@@ -178,8 +178,8 @@ def test_skip_broken_leaves_them_out_and_says_so(frames, caplog):
     assert ids(folder) == sorted({f"{i:03d}" for i in range(7, 20)})
     assert len(folder.skipped) == len(reasons) == 8
     assert "left out 8 of" in caplog.text
-    for i in range(len(folder)):
-        assert folder[i]["image"].shape == (12, 16, 3)
+    assert folder[0]["image"][3, 4].tolist() == [1, 1, 1]
+    assert folder[1]["image"][3, 4].tolist() == [18, 0, 0]
 
 
 def test_long_lists_are_cut(frames):
@@ -228,7 +228,7 @@ def scan_file(cache):
 
 def test_scan_is_remembered_until_a_file_changes(frames, cache, monkeypatch):
     RgbdFolder(frames, "all")
-    before = scan_file(cache).read_bytes()
+    before = scan_file(cache).stat().st_mtime_ns
     looked = []
     from uvim_fsq.data import folder as module
 
@@ -239,13 +239,23 @@ def test_scan_is_remembered_until_a_file_changes(frames, cache, monkeypatch):
     assert (
         len(RgbdFolder(frames, "train")) + len(RgbdFolder(frames, "validation")) == 20
     )
-    assert not looked and scan_file(cache).read_bytes() == before
+    assert not looked and scan_file(cache).stat().st_mtime_ns == before
     add(frames, "004", size=(20, 10))
     later = time.time_ns() + 10**9
     os.utime(frames / "rgb" / "004.png", ns=(later, later))
     folder = RgbdFolder(frames, "all")
     assert [files[0].stem for files in looked] == ["004"]
     assert folder.reference(4)["size"] == (20, 10)
+
+
+def test_scan_of_one_part_does_not_forget_the_other(tmp_path, cache):
+    root = tmp_path / "frames"
+    add(root / "train", "0")
+    add(root / "val", "0")
+    for split in ("train", "validation", "train"):
+        RgbdFolder(root, split)
+    entries = json.loads(scan_file(cache).read_text())["entries"]
+    assert sorted(entries) == ["train/0", "val/0"]
 
 
 def test_broken_files_are_looked_at_again(frames):

@@ -165,6 +165,13 @@ def test_truncated_jpeg_is_refused(tmp_path, picture, share, progressive):
         read_image(tmp_path / "cut.jpg")
 
 
+def test_fill_bytes_before_a_marker_do_no_harm(tmp_path, picture):
+    data = encoded(picture, format="JPEG")
+    table = data.index(b"\xff\xdb")
+    (tmp_path / "a.jpg").write_bytes(data[:table] + b"\xff\xff" + data[table:])
+    assert read_image(tmp_path / "a.jpg").shape == picture.shape
+
+
 def test_bytes_after_the_end_do_no_harm(tmp_path, picture):
     for name, kind in (("a.jpg", "JPEG"), ("a.png", "PNG")):
         (tmp_path / name).write_bytes(encoded(picture, format=kind) + b"\0" * 100)
