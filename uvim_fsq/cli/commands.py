@@ -1,0 +1,124 @@
+"""What each command does with its options: settles the settings, then hands over."""
+
+import argparse
+from pathlib import Path
+
+from uvim_fsq import config_json
+from uvim_fsq.cli.config_file import load_config
+from uvim_fsq.cli.settings import (
+    EvaluationSettings,
+    override,
+    unknown_option,
+    with_source,
+)
+from uvim_fsq.config import ConfigError, RunConfig
+from uvim_fsq.config import replace as replace_settings
+from uvim_fsq.config_check import check
+
+_STAGES = {"1": (1,), "2": (2,), "both": (1, 2)}
+
+
+def train(options: argparse.Namespace, words: list[str]) -> None:
+    """Trains the stages asked for, or continues; see `uvim_fsq.build.train`."""
+    config, name = _settled(options, words)
+    stages = _STAGES[options.stage]
+    stage1 = None
+    if options.stage1 is not None:
+        if options.stage == "1":
+            raise ConfigError(
+                "--stage1 names a run whose stage I is done, and --stage 1 trains it: "
+                "give one of the two."
+            )
+        stages, stage1 = (2,), _existing_run(options.stage1)
+    check(config, stages)
+    directory = Path(config.output.directory or Path("runs") / name)
+
+    from uvim_fsq.build.train import train as train_stages
+
+    train_stages(config, directory, stages, stage1)
+
+
+def config(options: argparse.Namespace, words: list[str]) -> None:
+    """Prints the settings, then checks them."""
+    settled, _ = _settled(options, words)
+    print(config_json.dumps(settled), end="", flush=True)
+    check(settled)
+
+
+def evaluate(options: argparse.Namespace, words: list[str]) -> None:
+    """Scores a run; see `uvim_fsq.build.evaluate`."""
+    run = _existing_run(options.run)
+    saved = config_json.load(run / "config.json")
+    before = EvaluationSettings.of(saved)
+    data = with_source(saved, options.source).data
+    after = override(
+        replace_settings(before, data=data), words, ["--source", "--output"]
+    )
+    changes = {
+        part: getattr(after, part)
+        for part in ("data", "evaluation", "loader_threads")
+        if getattr(after, part) != getattr(before, part)
+    }
+    check(replace_settings(saved, **changes), stages=())
+
+    from uvim_fsq.build.evaluate import evaluate_run
+
+    evaluate_run(run, changes or None, Path(options.output) if options.output else None)
+
+
+def predict(options: argparse.Namespace, words: list[str]) -> None:
+    """Predicts on pictures; see `uvim_fsq.predictor`."""
+    sampling = ("temperature", "top_k", "top_p", "seed")
+    if words:
+        known = ["--output", *("--" + name.replace("_", "-") for name in sampling)]
+        raise ConfigError(unknown_option(words[0], known, {}))
+    given = {
+        name: value
+        for name in sampling
+        if (value := getattr(options, name)) is not None
+    }
+    run = Path(options.run)
+    if not run.exists():
+        raise ConfigError(f"there is no run at {run}.")
+
+    import uvim_fsq
+
+    model = uvim_fsq.load(run)
+    model.predict_files(
+        [Path(image) for image in options.images], Path(options.output), **given
+    )
+
+
+def print_settings_help(options: argparse.Namespace) -> None:
+    """Prints the settings that a command takes, at their values in the configuration or run."""
+    if options.command == "evaluate":
+        run = getattr(options, "run", None)
+        saved = config_json.load(Path(run) / "config.json") if run else RunConfig()
+        print_help(EvaluationSettings.of(saved), "uvim-fsq evaluate RUN")
+        return
+    name = getattr(options, "config", None) or "depth"
+    config, _ = load_config(name, options.variant, options.preset)
+    print_help(
+        with_source(config, options.source), f"uvim-fsq {options.command} CONFIG"
+    )
+
+
+def _settled(options: argparse.Namespace, words: list[str]) -> tuple[RunConfig, str]:
+    config, name = load_config(options.config, options.variant, options.preset)
+    config = with_source(config, options.source)
+    if options.codebook_size is not None:
+        from uvim_fsq.build.codebook import with_codebook_size
+
+        config = with_codebook_size(config, options.codebook_size)
+    known = ["--variant", "--preset", "--source", "--codebook-size"]
+    if options.command == "train":
+        known += ["--stage", "--stage1"]
+    return override(config, words, known), name
+
+
+def _existing_run(path: str) -> Path:
+    run = Path(path)
+    if not (run / "config.json").is_file():
+        found = "a folder without config.json" if run.is_dir() else "nothing there"
+        raise ConfigError(f"{run} is not a training run: found {found}.")
+    return run
