@@ -8,6 +8,7 @@ from uvim_fsq.cli.config_file import load_config
 from uvim_fsq.cli.settings import (
     EvaluationSettings,
     override,
+    print_help,
     unknown_option,
     with_source,
 )
