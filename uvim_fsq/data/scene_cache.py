@@ -6,6 +6,7 @@ and renamed: it is there whole or not at all, whoever else writes at the same ti
 depend on how many scenes were asked for, except the last one: a longer run reuses the others.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -181,14 +182,13 @@ def check_space(stream: Stream, shards: list[Shard]) -> None:
     try:
         stream.folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(stream.folder).free
-        for entry in stream.folder.glob(f"{_TEMPORARY}*"):
-            # Others may be writing: a shard takes a minute at most.
-            if time.time() - entry.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(entry, ignore_errors=True)
-    except FileNotFoundError:
-        return
     except OSError as error:
         raise _unwritable(stream, error) from error
+    for entry in stream.folder.glob(f"{_TEMPORARY}*"):
+        # Others may be writing, or removing the same: a shard takes a minute at most.
+        with contextlib.suppress(OSError):
+            if time.time() - entry.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(entry, ignore_errors=True)
     if free < needed:
         raise DataError(
             f"The cache of scenes needs {needed / 1e6:.0f} MB below {stream.cache_dir}, where "

@@ -6,6 +6,14 @@ from uvim_fsq.data.scene_random import Draws
 OAK, WALNUT, BEECH = (0.72, 0.52, 0.33), (0.45, 0.30, 0.20), (0.80, 0.64, 0.45)
 WHITE, BLACK, STEEL = (0.90, 0.89, 0.87), (0.12, 0.12, 0.13), (0.62, 0.63, 0.65)
 TEAL, MUSTARD = (0.16, 0.48, 0.50), (0.82, 0.62, 0.20)
+_BLUE, _GREY = (0.30, 0.38, 0.55), (0.48, 0.48, 0.49)
+_SOFAS = (_BLUE, _BLUE, _BLUE, _GREY, _GREY, (0.36, 0.44, 0.34), (0.72, 0.65, 0.55))
+_BLANKETS = (
+    (0.45, 0.58, 0.78),
+    (0.45, 0.58, 0.78),
+    (0.72, 0.78, 0.88),
+    (0.80, 0.68, 0.45),
+)
 
 
 def wood(draws: Draws, colour: tuple[float, ...]) -> Material:
@@ -60,10 +68,10 @@ def table(draws: Draws, low: bool = False) -> Thing:
 
 
 def chair(draws: Draws) -> Thing:
-    """A chair with a cushion, teal or mustard, on wooden legs; its back is at +z."""
+    """A chair on wooden legs, its cushions mostly teal; its back is at +z."""
     thing = Thing("chair", half_width=0.23, half_length=0.24)
     frame = wood(draws, draws.choice((BEECH, WALNUT)))
-    seat = cloth(draws, TEAL if draws.chance(0.75) else MUSTARD)
+    seat = cloth(draws, draws.choice((TEAL, TEAL, TEAL, MUSTARD, frame.colour)))
     height = draws.uniform(0.44, 0.47)
     back = draws.uniform(0.84, 0.95)
     thing.height = back
@@ -81,15 +89,15 @@ def chair(draws: Draws) -> Thing:
 
 
 def sofa(draws: Draws) -> Thing:
-    """A sofa in blue, grey or green cloth with seat cushions and a bright pillow or two."""
+    """A sofa, mostly blue, at times grey, green or beige, with cushions and bright pillows."""
     width = draws.uniform(0.75, 1.1)
     thing = Thing("sofa", half_width=width, half_length=0.44, height=0.8)
-    colour = draws.choice(((0.30, 0.38, 0.55), (0.30, 0.38, 0.55), (0.45, 0.46, 0.48)))
+    colour = draws.choice(_SOFAS)
     body, cushion = cloth(draws, colour), cloth(draws, colour)
     leg = plain(draws, BLACK)
     back = draws.uniform(0.74, 0.84)
     arm = 0.09
-    _legs(thing, width - 0.04, 0.38, 0.1, 0.025, leg)
+    thing.box((0, 0.05, 0), (width - 0.04, 0.05, 0.36), leg, casts=False)
     thing.box((0, 0.2, 0), (width, 0.1, 0.43), body)
     thing.box((0, (back + 0.2) / 2, 0.34), (width, (back - 0.2) / 2, 0.1), body)
     for side in (-1, 1):
@@ -116,10 +124,10 @@ def bed(draws: Draws) -> Thing:
     thing = Thing("bed", half_width=width, half_length=1.03, height=0.95)
     frame = wood(draws, draws.choice((OAK, WALNUT, BEECH)))
     sheet = cloth(draws, (0.90, 0.90, 0.90))
-    blanket = cloth(draws, draws.choice(((0.45, 0.58, 0.78), (0.70, 0.76, 0.88))))
+    blanket = cloth(draws, draws.choice(_BLANKETS))
     head = draws.uniform(0.8, 1.05)
     thing.box((0, 0.2, 0), (width, 0.1, 1.0), frame)
-    _legs(thing, width, 1.0, 0.1, 0.04, frame)
+    thing.box((0, 0.05, 0), (width - 0.06, 0.05, 0.9), plain(draws, BLACK), casts=False)
     thing.box((0, head / 2, 1.0), (width, head / 2, 0.03), frame)
     thing.box((0, 0.4, 0), (width - 0.03, 0.1, 0.97), sheet)
     thing.box((0, 0.44, -0.28), (width - 0.01, 0.1, 0.71), blanket)

@@ -45,35 +45,62 @@ class Solids:
         )
 
 
+Triple = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Components x, y, z, whose shapes broadcast."""
+
+
 def rotate(
     cos: Float[np.ndarray, "*k"],
     sin: Float[np.ndarray, "*k"],
-    vectors: Float[np.ndarray, "3 *n"],
-) -> Float[np.ndarray, "3 *m"]:
+    vectors: Float[np.ndarray, "3 *n"] | Triple,
+) -> Triple:
     """World vectors in axes turned about y; with `-sin` the other way. Shapes broadcast."""
     x, y, z = vectors
-    turned_x = cos * x - sin * z
-    return np.stack([turned_x, np.broadcast_to(y, turned_x.shape), sin * x + cos * z])
+    return cos * x - sin * z, y, sin * x + cos * z
+
+
+def _into(solids: Solids, points: Float[np.ndarray, "3 n"]) -> Triple:
+    """Points in the axes of each solid, from its centre: components (k, n), y too."""
+    x, y, z = (points[j] - solids.centre[j][:, None] for j in range(3))
+    return rotate(solids.cos[:, None], solids.sin[:, None], (x, y, z))
 
 
 def _cast_boxes(
-    origin: Float[np.ndarray, "3 k 1"],
-    direction: Float[np.ndarray, "3 k n"],
-    half: Float[np.ndarray, "3 k 1"],
+    origin: Triple, direction: Triple, half: Float[np.ndarray, "3 k 1"]
 ) -> tuple[Float[np.ndarray, "k n"], Float[np.ndarray, "k n"]]:
     """Entry and exit of each ray through each box; entry > exit where the ray misses it."""
-    # Rays along a face: 0 becomes a tiny number, other numbers stay what they are.
-    inverse = 1 / (direction + np.float32(1e-9))
-    middle = origin * inverse
-    reach = half * np.abs(inverse)
-    entry = np.maximum.reduce(-middle - reach, axis=0)
-    leave = np.minimum.reduce(reach - middle, axis=0)
+    entry = leave = None
+    for o, d, h in zip(origin, direction, half, strict=True):
+        # Rays along a face: 0 becomes a tiny number, other numbers stay what they are.
+        inverse = 1 / (d + np.float32(1e-9))
+        middle = o * inverse
+        reach = np.abs(inverse) * h
+        far = reach - middle
+        near = np.negative(middle, out=middle)
+        near -= reach
+        entry = near if entry is None else np.maximum(entry, near, out=near)
+        leave = far if leave is None else np.minimum(leave, far, out=far)
+    assert entry is not None and leave is not None
     return entry, leave
 
 
+def _cast_spheres(
+    origin: Triple, direction: Triple, half: Float[np.ndarray, "3 k 1"]
+) -> tuple[Float[np.ndarray, "k n"], Float[np.ndarray, "k n"]]:
+    """Entry and exit of each ray through each ellipsoid; 1e9 and -1e9 where it misses it."""
+    a = b = c = np.float32(0)
+    for o, d, h in zip(origin, direction, half, strict=True):
+        o, d = o / h, d / h
+        a, b, c = a + d * d, b + o * d, c + o * o
+    root = b * b - a * (c - 1)
+    width = np.sqrt(np.maximum(root, 0))
+    met = root > 0
+    return np.where(met, (-b - width) / a, _FAR), np.where(met, (width - b) / a, -_FAR)
+
+
 def _cast_frustums(
-    origin: Float[np.ndarray, "3 k 1"],
-    direction: Float[np.ndarray, "3 k n"],
+    origin: Triple,
+    direction: Triple,
     half: Float[np.ndarray, "3 k 1"],
     taper: Float[np.ndarray, "k 1"],
 ) -> Float[np.ndarray, "k n"]:
@@ -100,22 +127,6 @@ def _cast_frustums(
     return np.minimum(np.where(on_side, side, _FAR), np.where(on_cap, cap, _FAR))
 
 
-def _cast_ellipsoids(
-    origin: Float[np.ndarray, "3 k 1"],
-    direction: Float[np.ndarray, "3 k n"],
-    half: Float[np.ndarray, "3 k 1"],
-) -> Float[np.ndarray, "k n"]:
-    """First meeting with an ellipsoid."""
-    origin = origin / half
-    direction = direction / half
-    a = (direction * direction).sum(0)
-    b = (origin * direction).sum(0)
-    c = (origin * origin).sum(0) - 1
-    root = b * b - a * c
-    t = (-b - np.sqrt(np.maximum(root, 0))) / a
-    return np.where((root > 0) & (t > _NEAR), t, _FAR)
-
-
 def cast_solids(
     solids: Solids, eye: Float[np.ndarray, "3"], rays: Float[np.ndarray, "3 n"]
 ) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
@@ -125,24 +136,28 @@ def cast_solids(
     if count == 0:
         n = rays.shape[1]
         return np.full(n, _FAR, np.float32), np.zeros(n, np.intp)
-    cos, sin, half = solids.cos[:, None], solids.sin[:, None], solids.half[..., None]
-    origin = rotate(cos, sin, eye[:, None, None] - solids.centre[..., None])
-    direction = rotate(cos, sin, rays)
-    depths = np.empty(direction.shape[1:], np.float32)
+    half = solids.half[..., None]
+    origin = _into(solids, eye[:, None])
+    turned_x, y, turned_z = rotate(solids.cos[:, None], solids.sin[:, None], rays)
+    depths = np.empty(turned_x.shape, np.float32)
+
+    def kind(first: int, number: int) -> tuple[slice, Triple, Triple, np.ndarray]:
+        part = slice(first, first + number)
+        start = (origin[0][part], origin[1][part], origin[2][part])
+        return part, start, (turned_x[part], y, turned_z[part]), half[:, part]
+
     if boxes:
-        part = slice(0, boxes)
-        entry, leave = _cast_boxes(origin[:, part], direction[:, part], half[:, part])
+        part, start, direction, size = kind(0, boxes)
+        entry, leave = _cast_boxes(start, direction, size)
         depths[part] = np.where((entry < leave) & (entry > _NEAR), entry, _FAR)
     if frustums:
-        part = slice(boxes, boxes + frustums)
-        depths[part] = _cast_frustums(
-            origin[:, part], direction[:, part], half[:, part], solids.taper[part, None]
-        )
+        part, start, direction, size = kind(boxes, frustums)
+        taper = solids.taper[part, None]
+        depths[part] = _cast_frustums(start, direction, size, taper)
     if ellipsoids:
-        part = slice(boxes + frustums, count)
-        depths[part] = _cast_ellipsoids(
-            origin[:, part], direction[:, part], half[:, part]
-        )
+        part, start, direction, size = kind(boxes + frustums, ellipsoids)
+        entry, _ = _cast_spheres(start, direction, size)
+        depths[part] = np.where(entry > _NEAR, entry, _FAR)
     nearest = depths.argmin(axis=0)
     return np.take_along_axis(depths, nearest[None], axis=0)[0], nearest
 
@@ -211,17 +226,44 @@ def blocked_length(
 ) -> Float[np.ndarray, "k n"]:
     """Length in metres of the segments `points + s * towards`, s in [0, 1], inside each solid.
 
-    Solids are taken as boxes (round ones as slightly smaller boxes), grown by `margin`: the
-    length rises gradually from the edge inwards, which makes soft shadows from one ray.
+    Frustums count as ellipsoids. Solids are grown by `margin`: the length rises gradually from
+    the edge inwards, which makes soft shadows from one ray.
     """
-    cos, sin = solids.cos[:, None], solids.sin[:, None]
-    origin = rotate(cos, sin, points[:, None] - solids.centre[..., None])
-    direction = rotate(cos, sin, towards[:, None])
-    half = solids.half.copy()
-    half[:, solids.counts[0] :] *= np.float32(0.8)
-    entry, leave = _cast_boxes(
-        origin, direction, (half + np.float32(margin))[..., None]
-    )
-    inside = np.minimum(leave, 1) - np.maximum(entry, 0)
+    boxes = solids.counts[0]
+    half = (solids.half + np.float32(margin))[..., None]
+    ox, oy, oz = _into(solids, points)
+    dx, dy, dz = rotate(solids.cos[:, None], solids.sin[:, None], towards)
+    inside = np.empty(ox.shape, np.float32)
+    for part, cast in (
+        (slice(0, boxes), _cast_boxes),
+        (slice(boxes, None), _cast_spheres),
+    ):
+        if len(ox[part]):
+            start, direction = (ox[part], oy[part], oz[part]), (dx[part], dy, dz[part])
+            entry, leave = cast(start, direction, half[:, part])
+            inside[part] = np.minimum(leave, 1) - np.maximum(entry, 0)
     length = np.sqrt((towards * towards).sum(0))
-    return np.maximum(inside, 0) * length
+    return np.maximum(inside, 0, out=inside) * length
+
+
+def squared_gap(
+    solids: Solids, points: Float[np.ndarray, "3 n"]
+) -> Float[np.ndarray, "k n"]:
+    """Squared distance in metres of each point from each solid, 0 inside; rough for round ones."""
+    boxes = solids.counts[0]
+    local = _into(solids, points)
+    half = solids.half[..., None]
+    squared = np.empty(local[0].shape, np.float32)
+    x, y, z = (
+        np.maximum(np.abs(p[:boxes]) - h[:boxes], 0)
+        for p, h in zip(local, half, strict=True)
+    )
+    squared[:boxes] = x * x + y * y + z * z
+    if boxes < len(squared):
+        x, y, z = (p[boxes:] for p in local)
+        hx, hy, hz = half[:, boxes:]
+        size = np.sqrt(x * x + y * y + z * z)
+        scaled = np.sqrt((x / hx) ** 2 + (y / hy) ** 2 + (z / hz) ** 2)
+        gap = np.maximum(size - size / np.maximum(scaled, np.float32(1e-3)), 0)
+        squared[boxes:] = gap * gap
+    return squared

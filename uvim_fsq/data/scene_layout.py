@@ -51,6 +51,9 @@ _ROOMS = (
     ("cabinet", "plant", "bookcase", "lamp"),
     ("bookcase", "sofa", "lamp", "cabinet", "plant", "chair"),
 )
+_ROOM_PARTS = 3
+"""Wall, floor and ceiling come before the other instances."""
+
 _BACKED = ("sofa", "bed", "cabinet", "bookcase")
 """What stands with its back to a wall."""
 
@@ -117,6 +120,9 @@ def _furnish(plan: Plan) -> list[Light]:
             lamp = place
     for name, chance in (("box", 0.45), ("ball", 0.5), ("box", 0.2), ("ball", 0.2)):
         if draws.chance(chance):
+            _on_floor(plan, name)
+    for name in ("plant", "box", "ball", "lamp", "box", "ball"):
+        if len(plan.instances) < _ROOM_PARTS + 3:
             _on_floor(plan, name)
     return _lights(plan, window, lamp)
 
@@ -219,7 +225,7 @@ def _dining(plan: Plan, low: bool) -> None:
         rug = objects.rug(draws, table.half_width + 0.45, table.half_length + 0.5)
         plan.add(rug, x, z, turn)
     if draws.chance(0.4):
-        small = objects.ball(draws) if draws.chance(0.4) else objects.box(draws)
+        small = objects.ball(draws) if draws.chance(0.4) else objects.box(draws, True)
         plan.add(small, x, z, draws.uniform(-1, 1), table.height)
     if low:
         return
@@ -242,11 +248,15 @@ def _lights(plan: Plan, window, lamp) -> list[Light]:
     x = draws.uniform(-0.2, 0.2) * plan.width
     z = draws.uniform(0.35, 0.65) * plan.length
     colour = tuple(strength * c for c in tone)
-    lights = [Light((x, plan.height - 0.2, z), colour, 0.05, True)]
-    glass = Material("plain", (1.0, 0.98, 0.93), glow=1.0)
-    fixture = Thing("ceiling")
-    fixture.frustum((0, plan.height - 0.04, 0), 0.16, 0.04, glass, 0.2, casts=False)
-    plan.parts += [(2, part) for part in fixture.placed(x, z, 0.0)]
+    if draws.chance(0.4):
+        plan.add(objects.pendant(draws, plan.height), x, z, 0.0)
+    else:
+        glass = Material("plain", (1.0, 0.98, 0.93), glow=1.0)
+        fixture = Thing("ceiling")
+        middle = (0, plan.height - 0.04, 0)
+        fixture.frustum(middle, 0.16, 0.04, glass, 0.2, casts=False)
+        plan.parts += [(2, part) for part in fixture.placed(x, z, 0.0)]
+    lights = [Light((x, plan.height - 0.4, z), colour, 0.05, True)]
     if window is not None:
         lights.append(Light(window, (1.1, 1.25, 1.45), 0.1, False))
     elif lamp is not None:

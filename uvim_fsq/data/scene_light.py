@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from uvim_fsq.data.scene_geometry import Solids, blocked_length, rotate
+from uvim_fsq.data.scene_geometry import Solids, blocked_length, squared_gap
+from uvim_fsq.data.scene_look import Materials
 from uvim_fsq.data.scene_parts import Light
-from uvim_fsq.data.scene_textures import Materials
 
 _CORNER = np.float32(0.25)
 _CONTACT = np.float32(0.13)
@@ -44,10 +44,10 @@ def _open_sky(
             facing = np.maximum(side * normal[axis], 0)
             share *= 1 - np.float32(0.4) * (1 - facing) / (1 + distance * distance)
     if len(numbers):
-        cos, sin = solids.cos[:, None], solids.sin[:, None]
-        local = rotate(cos, sin, points[:, None] - solids.centre[..., None])
-        gap = np.maximum(np.abs(local) - solids.half[..., None], 0) / _CONTACT
-        dark = np.float32(0.5) / (1 + (gap * gap).sum(0))
+        gap = squared_gap(solids, points)
+        gap *= 1 / _CONTACT**2
+        gap += 1
+        dark = np.float32(0.55) / gap
         dark[numbers[:, None] == surface] = 0
         share *= (1 - dark).prod(0)
     return share
@@ -107,7 +107,7 @@ def shade(
     solids = lighting.solids.select(near)
     numbers = lighting.casting[near]
     share = _open_sky(lighting, solids, numbers, points, normal, surface)
-    received = lighting.ambient[:, None] * (share * (1 + np.float32(0.25) * normal[1]))
+    received = lighting.ambient[:, None] * (share * (1 + np.float32(0.12) * normal[1]))
     gloss = materials.gloss[surface]
     to_eye = -rays / np.sqrt((rays * rays).sum(0))
     highlight = np.zeros_like(received)

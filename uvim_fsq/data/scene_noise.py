@@ -1,6 +1,5 @@
 """Noise and lines for textures, blurred to the size of what a pixel covers."""
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -8,30 +7,6 @@ from jaxtyping import Float, Int
 
 _SIDE = 256
 _LEVELS = 9
-
-
-@dataclass(frozen=True)
-class Look:
-    """n points of one texture, seen from the solid's own axes.
-
-    `u`, `v`: place on the face in metres, from its middle (in a room: from the world's origin);
-    `half_u`, `half_v`: the face's half extents; `front`: whether it is the front face; `axis`:
-    the face's axis; `local` (3, n): the place in the solid; `blur`: metres that a pixel covers;
-    `first`, `second` (3, n): the material's colours; `params` (4, n): its numbers.
-    """
-
-    u: np.ndarray
-    v: np.ndarray
-    half_u: np.ndarray
-    half_v: np.ndarray
-    front: np.ndarray
-    axis: np.ndarray
-    local: np.ndarray
-    half: np.ndarray
-    blur: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
-    params: np.ndarray
 
 
 @cache
@@ -57,9 +32,9 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def cloud(
-    u: Float[np.ndarray, " n"],
-    v: Float[np.ndarray, " n"],
-    blur: Float[np.ndarray, " n"],
+    u: Float[np.ndarray, " #n"],
+    v: Float[np.ndarray, " #n"],
+    blur: Float[np.ndarray, " #n"],
 ) -> Float[np.ndarray, " n"]:
     """Clouds of mean 0 and standard deviation 1 at places in units of 1/256 of their period."""
     flat, starts, _ = _tables()
@@ -71,7 +46,7 @@ def cloud(
     return flat[starts[level] + (row << shift) + column]
 
 
-def white(*numbers: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def white(*numbers: Int[np.ndarray, " #n"]) -> Float[np.ndarray, " n"]:
     """A number in [0, 1) for each combination of integers."""
     table = _tables()[2]
     mixed = np.zeros_like(numbers[0])
@@ -81,15 +56,15 @@ def white(*numbers: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return table[mixed & 4095]
 
 
-def whole(values: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+def whole(values: Float[np.ndarray, " #n"]) -> Int[np.ndarray, " n"]:
     """The integer parts, rounded down."""
     return np.floor(values).astype(np.intp)
 
 
 def line(
-    distance: Float[np.ndarray, " n"],
-    half_width: float | Float[np.ndarray, " n"],
-    blur: Float[np.ndarray, " n"],
+    distance: Float[np.ndarray, " #n"],
+    half_width: float | Float[np.ndarray, " #n"],
+    blur: Float[np.ndarray, " #n"],
 ) -> Float[np.ndarray, " n"]:
     """Share of a pixel that a line covers whose middle is at this distance."""
     inside = np.clip((half_width - np.abs(distance)) / blur + np.float32(0.5), 0, 1)
@@ -99,7 +74,7 @@ def line(
 def mix(
     first: Float[np.ndarray, "3 #n"],
     second: Float[np.ndarray, "3 #n"],
-    share: Float[np.ndarray, " n"],
+    share: Float[np.ndarray, " #n"],
 ) -> Float[np.ndarray, "3 n"]:
     """`first` where `share` is 0, `second` where it is 1."""
     return first + (second - first) * share

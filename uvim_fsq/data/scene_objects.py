@@ -35,6 +35,18 @@ def lamp(draws: Draws) -> Thing:
     return thing
 
 
+def pendant(draws: Draws, ceiling: float) -> Thing:
+    """A lamp that hangs from a ceiling of that height by its cord."""
+    radius = draws.uniform(0.16, 0.24)
+    drop = draws.uniform(0.45, 0.65)
+    thing = Thing("lamp", half_width=radius, half_length=radius, height=ceiling)
+    shade = Material("plain", draws.near((1.0, 0.88, 0.64), 0.05), glow=0.9)
+    cord = plain(draws, BLACK)
+    thing.frustum((0, ceiling - drop / 2, 0), 0.012, drop / 2, cord, casts=False)
+    thing.frustum((0, ceiling - drop, 0), radius, 0.11, shade, radius * 0.45, False)
+    return thing
+
+
 def plant(draws: Draws) -> Thing:
     """A green plant in a pot: a bush of leaves, or a small fir-like cone."""
     radius = draws.uniform(0.13, 0.18)
@@ -70,9 +82,10 @@ def plant(draws: Draws) -> Thing:
     return thing
 
 
-def box(draws: Draws) -> Thing:
+def box(draws: Draws, small: bool = False) -> Thing:
     """A cardboard box closed with tape."""
-    x, y, z = (draws.uniform(0.16, 0.33) for _ in range(3))
+    low, high = (0.09, 0.16) if small else (0.16, 0.33)
+    x, y, z = (draws.uniform(low, high) for _ in range(3))
     thing = Thing("box", half_width=x, half_length=z, height=2 * y * 0.9)
     params = (draws.unit() * 8, draws.unit() * 8, 0.0, 0.0)
     tape = (0.82, 0.72, 0.52)

@@ -3,8 +3,10 @@
 import numpy as np
 from jaxtyping import Float
 
-from uvim_fsq.data.scene_noise import Look, cloud, colour, line, mix, white, whole
+from uvim_fsq.data.scene_look import Look
+from uvim_fsq.data.scene_noise import cloud, colour, line, mix, white, whole
 
+_THIN, _LONG = np.float32(0.009), np.float32(0.075)
 _DARK = colour(0.22, 0.2, 0.19)
 
 
@@ -56,7 +58,7 @@ def doors(look: Look) -> Float[np.ndarray, "3 n"]:
     side = np.where(column % 2 < 0.5, width - from_left, from_left)
     across = np.where(single, side - 0.035, from_left - width / 2)
     up = from_low - height / 2
-    half_u, half_v = np.where(single, 0.009, 0.07), np.where(single, 0.08, 0.009)
+    half_u, half_v = np.where(single, _THIN, _LONG), np.where(single, _LONG, _THIN)
     handle = line(across, half_u, look.blur) * line(up, half_v, look.blur)
     paint = mix(plain(look), _DARK, 0.75 * gap * look.front)
     return mix(paint, colour(0.45, 0.44, 0.42), handle * look.front)
@@ -68,16 +70,17 @@ def books(look: Look) -> Float[np.ndarray, "3 n"]:
     height = 2 * look.half_v / rows
     v = (look.v + look.half_v) / height
     row = whole(v)
-    up = (v - row) * height
+    up = (v - np.floor(v)) * height
     # Books of three widths: the place within a block of 0.15 m decides which one it is.
-    block = whole((look.u + look.half_u) / 0.15)
-    within = (look.u + look.half_u) - block * 0.15
-    count = 3 + whole(3 * white(block, row, seed))
-    place = within * count / 0.15
+    place = (look.u + look.half_u) / 0.15
+    block = whole(place)
+    count = 3 + np.floor(3 * white(block, row, seed))
+    place = (place - np.floor(place)) * count
     number = whole(place)
+    left = place - np.floor(place)
     chosen = [white(block, row, number, seed + k) for k in range(4)]
     tall = (0.66 + 0.24 * chosen[0]) * height
-    spine = np.minimum(place - number, 1 - place + number) * 0.15 / count
+    spine = np.minimum(left, 1 - left) * 0.15 / count
     hue = chosen[1] * 6.0
     tint = np.stack([np.abs(hue - 3) - 1, 2 - np.abs(hue - 2), 2 - np.abs(hue - 4)])
     paper = (0.25 + 0.75 * np.clip(tint, 0, 1)) * (0.15 + 0.4 * chosen[2])

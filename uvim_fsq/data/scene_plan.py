@@ -14,8 +14,8 @@ class Plan:
 
     def __init__(self, draws: Draws):
         self.draws = draws
-        self.width = draws.uniform(3.0, 6.0)
         self.length = draws.uniform(3.2, 8.4)
+        self.width = draws.uniform(max(3.0, 0.5 * self.length), 6.2)
         self.height = draws.uniform(2.4, 2.8)
         self.instances = ["wall", "floor", "ceiling"]
         self.parts: list[tuple[int, Part]] = []

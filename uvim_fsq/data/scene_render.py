@@ -20,8 +20,9 @@ from uvim_fsq.data.scene_geometry import (
     surface_normals,
 )
 from uvim_fsq.data.scene_light import Lighting, shade
+from uvim_fsq.data.scene_look import Materials, Surface
 from uvim_fsq.data.scene_parts import Camera, Scene
-from uvim_fsq.data.scene_textures import Materials, Surface, albedo
+from uvim_fsq.data.scene_textures import albedo, materials_of
 
 _TILE = 48
 FLOOR, CEILING, WALL, FAR_WALL = 0, 1, 2, 3
@@ -74,7 +75,7 @@ def build_world(scene: Scene) -> World:
         (int(counts[0]), int(counts[1]), int(counts[2])),
     )
     room = [scene.floor, scene.ceiling, scene.wall, scene.far_wall]
-    materials = Materials.of([p.material for _, p in parts] + room)
+    materials = materials_of([p.material for _, p in parts] + room)
     casting = np.flatnonzero(rows[10])
     low = np.array([-scene.width / 2, 0, 0], np.float32)
     high = np.array([scene.width / 2, scene.height, scene.length], np.float32)
@@ -112,7 +113,8 @@ def screen_bounds(camera: Camera, solids: Solids) -> Float[np.ndarray, "4 k"]:
         solids.cos[:, None], -solids.sin[:, None], solids.half[..., None] * signs
     )
     place = np.array(camera.place, np.float32)
-    offset = corners + (solids.centre - place[:, None])[..., None]
+    offset = np.stack(np.broadcast_arrays(*corners))
+    offset += (solids.centre - place[:, None])[..., None]
     turn_cos = np.array(cos(camera.turn), np.float32)
     turn_sin = np.array(sin(camera.turn), np.float32)
     x, y, z = rotate(turn_cos, turn_sin, offset)
@@ -152,7 +154,9 @@ def shoot(
         ids = visible[number[hit]]
         surface[hit] = ids
         turn_cos, turn_sin = solids.cos[ids], solids.sin[ids]
-        inner = rotate(turn_cos, turn_sin, points[:, hit] - solids.centre[:, ids])
+        inner = np.stack(
+            rotate(turn_cos, turn_sin, points[:, hit] - solids.centre[:, ids])
+        )
         inner_normal, axis[hit] = surface_normals(solids, ids, inner)
         normal[:, hit] = rotate(turn_cos, -turn_sin, inner_normal)
         local[:, hit] = inner

@@ -3,7 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from uvim_fsq.data.scene_noise import Look, cloud, colour, line, mix, white, whole
+from uvim_fsq.data.scene_look import Look
+from uvim_fsq.data.scene_noise import cloud, colour, line, mix, white, whole
 from uvim_fsq.data.scene_patterns import wood
 
 _WHITE = colour(0.92, 0.91, 0.89)
@@ -114,11 +115,12 @@ def door(look: Look) -> Float[np.ndarray, "3 n"]:
     half_u, half_v = look.half_u, look.half_v
     across = half_u / 2 - np.abs(np.abs(look.u) - half_u / 2) - 0.06
     share = (look.v + half_v) / (2 * half_v)
-    row = np.where(share < 0.4, 0.2, np.where(share < 0.8, 0.6, 0.9))
-    reach = np.where(share < 0.8, 0.2, 0.1)
+    row = 0.2 + np.float32(0.4) * (share > 0.4) + np.float32(0.3) * (share > 0.8)
+    reach = 0.2 - np.float32(0.1) * (share > 0.8)
     up = (reach - np.abs(share - row)) * 2 * half_v - 0.05
     inset = np.minimum(across, up)
-    paint = wood(look)
-    paint = paint * (1 - 0.08 * (inset > 0))
+    # Grain shows on brown leaves; white ones are painted.
+    paint = np.where(look.first[:1] > 0.5, look.first, wood(look))
+    paint = paint * (1 - np.float32(0.08) * (inset > 0))
     shade = line(inset, 0.009, look.blur)
     return paint * (1 - 0.4 * shade)
