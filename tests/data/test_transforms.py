@@ -1,5 +1,6 @@
 """Resizing, cropping and grey against the reference arrays, and their edge cases."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -90,9 +91,16 @@ def test_area_keeps_the_mean_at_any_scale(size):
     np.testing.assert_allclose(resized.mean((0, 1)), image.mean((0, 1)), rtol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(20, 30), (20, 90), (64, 96), (74, 53), (5, 300)])
+def test_area_matches_jax(size):
+    image = np.random.default_rng(0).uniform(0, 255, (37, 53, 3)).astype(np.float32)
+    expected = jax.image.resize(image, (*size, 3), "area")
+    np.testing.assert_allclose(resize_area(image, size), expected, atol=2e-3)
+
+
 def test_area_growing_and_shrinking_paths_agree():
     image = np.random.default_rng(1).uniform(0, 1, (24, 36, 3)).astype(np.float32)
-    wide = resize_area(image, (24, 72))  # grows: the integral
+    wide = resize_area(image, (24, 72))  # grows: sums of shares
     back = resize_area(wide, (24, 36))  # shrinks: OpenCV
     np.testing.assert_allclose(back, image, atol=1e-6)
 
@@ -187,6 +195,15 @@ def test_flip_mirrors_columns():
     np.testing.assert_array_equal(flipped[:, 0], image[:, 2])
     np.testing.assert_array_equal(flipped[:, 1], image[:, 1])
     assert flipped.flags.c_contiguous
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.bool_])
+def test_flip_keeps_every_type(dtype):
+    plane = np.arange(12).reshape(3, 4).astype(dtype)
+    for array in (plane, plane[..., None], np.stack([plane] * 5, -1)):
+        flipped = flip_horizontal(array)
+        assert flipped.dtype == dtype
+        np.testing.assert_array_equal(flipped, array[:, ::-1])
 
 
 def test_gray_matches_reference(golden):

@@ -47,7 +47,7 @@ def resize_nearest(
         return np.ascontiguousarray(plane)
     rows = nearest_index(plane.shape[0], size[0])
     columns = nearest_index(plane.shape[1], size[1])
-    return plane[rows[:, None], columns]
+    return plane.take(rows, axis=0).take(columns, axis=1)
 
 
 def nearest_index(length: int, new_length: int) -> Int[np.ndarray, "n"]:
@@ -76,7 +76,8 @@ def resize_area(
         # OpenCV's area mode is the same mean, and fast, as long as nothing grows.
         result = _resize_opencv(values, size, cv2.INTER_AREA)
     else:
-        result = _area_along(_area_along(values, 0, size[0]), 1, size[1])
+        tall = _area_rows(values, size[0])
+        result = _area_rows(tall.swapaxes(0, 1), size[1]).swapaxes(0, 1)
     if np.issubdtype(image.dtype, np.integer):
         result = np.rint(result)
     return np.ascontiguousarray(result, dtype=image.dtype)
@@ -136,6 +137,8 @@ def flip_horizontal(
     array: Shaped[np.ndarray, "h w *c"],
 ) -> Shaped[np.ndarray, "h w *c"]:
     """Mirror left and right."""
+    if array.dtype == np.uint8:  # NumPy copies interleaved bytes backwards very slowly
+        return cv2.flip(np.ascontiguousarray(array), 1).reshape(array.shape)
     return np.ascontiguousarray(array[:, ::-1])
 
 
@@ -167,17 +170,20 @@ def _resize_opencv(image: np.ndarray, size: Size, interpolation: int) -> np.ndar
     return resized.reshape(*size, *image.shape[2:])
 
 
-def _area_along(values: np.ndarray, axis: int, new_length: int) -> np.ndarray:
-    """Mean over equal parts of one axis: differences of the running integral at the cuts."""
-    length = values.shape[axis]
-    values = np.moveaxis(values, axis, 0)
-    integral = np.zeros((length + 1, *values.shape[1:]), np.float64)
-    np.cumsum(values, axis=0, out=integral[1:])
+def _area_rows(values: np.ndarray, new_length: int) -> np.ndarray:
+    """Means over equal parts of the rows: the rows that a part touches, by their shares."""
+    length = len(values)
     cuts = np.arange(new_length + 1) * length / new_length
-    below = np.minimum(cuts.astype(np.int64), length - 1)
-    share = (cuts - below).reshape(-1, *(1,) * (values.ndim - 1))
-    at_cuts = integral[below] + share * values[below]
-    return np.moveaxis(np.diff(at_cuts, axis=0) * (new_length / length), 0, axis)
+    starts, ends = cuts[:-1], cuts[1:]
+    first = np.floor(starts).astype(np.int64)
+    touched = int(np.max(np.ceil(ends).astype(np.int64) - first))
+    total = np.zeros((new_length, *values.shape[1:]), values.dtype)
+    for row in (first + i for i in range(touched)):
+        share = np.clip(np.minimum(ends, row + 1) - np.maximum(starts, row), 0, None)
+        share = (share * (new_length / length)).astype(values.dtype)
+        part = values.take(np.minimum(row, length - 1), axis=0)
+        total += part * share.reshape(-1, *(1,) * (values.ndim - 1))
+    return total
 
 
 def _check_size(image: np.ndarray, size: Size) -> None:
