@@ -214,20 +214,20 @@ class Stage2Config(StageConfig):
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """How a model is scored."""
+    """How a model is scored. May change when a run is scored again."""
 
     batch_size: int = 32
     """Images per batch; smaller ones are padded to it."""
     examples: int | None = None
     """Score the first so many examples only; all by default."""
-    temperature: float = 0.0
-    """Of the sampler; 0 is greedy."""
+    temperature: float = 1.0
+    """Of the one sample and of those that are averaged; greedy is always scored too."""
     top_k: int = 0
     """Draw among the k most likely indices; 0 for all."""
     top_p: float = 1.0
     """Draw among the most likely indices that hold this share of probability."""
     samples: int = 16
-    """Samples per image for the score of their mean."""
+    """Samples per image for the score of their mean; 0 for none."""
     seed: int = 0
     """Of the sampler."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from uvim_fsq.nn.patches import grid_size, scale_image, unpatchify
 from uvim_fsq.stage1.model import Stage1Model
 from uvim_fsq.stage1.objective import split_planes
-from uvim_fsq.stage2.model import Stage2Model
+from uvim_fsq.stage2.model import Stage2Model, indices_to_tokens
 from uvim_fsq.stage2.sampling import Samples, Sampling, sample
 from uvim_fsq.tasks.base import Task
 from uvim_fsq.types import Array, Tree
@@ -101,6 +101,11 @@ class Inference:
             seed,
         )
 
+    def code_log_probs(self, image: Array, indices: Array) -> Array:
+        """Log-probabilities (b n), in nats, of given guiding codes under stage II."""
+        assert self.stage2 is not None
+        return _code_log_probs(self.stage2, self.params2, image, indices)
+
 
 @partial(jax.jit, static_argnums=0)
 def _encode(model, variables, image, planes):
@@ -159,3 +164,10 @@ def _sample(model, sampling, samples, params, image, hashes, seed):
         )
 
     return sample(model, params, scale_image(image), jax.vmap(keys)(hashes), sampling)
+
+
+@partial(jax.jit, static_argnums=0)
+def _code_log_probs(model, params, image, indices):
+    logits = model.apply({"params": params}, scale_image(image), indices)
+    tokens = indices_to_tokens(indices)[..., None]
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), tokens, axis=-1)[..., 0]
