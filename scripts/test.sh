@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Sets up .venv and runs the tests; options go to pytest.
+#
+#   bash scripts/test.sh                     everything but slow tests, in a few minutes
+#   bash scripts/test.sh --run-slow          slow ones too
+#   bash scripts/test.sh tests/quantizers -k fsq
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/setup.sh dev
+exec .venv/bin/python -m pytest -n "${UVIM_FSQ_TEST_WORKERS:-2}" "$@"
