@@ -59,13 +59,13 @@ def rotate(
     return cos * x - sin * z, y, sin * x + cos * z
 
 
-def _into(solids: Solids, points: Float[np.ndarray, "3 n"]) -> Triple:
+def to_solids(solids: Solids, points: Float[np.ndarray, "3 n"]) -> Triple:
     """Points in the axes of each solid, from its centre: components (k, n), y too."""
     x, y, z = (points[j] - solids.centre[j][:, None] for j in range(3))
     return rotate(solids.cos[:, None], solids.sin[:, None], (x, y, z))
 
 
-def _cast_boxes(
+def cast_boxes(
     origin: Triple, direction: Triple, half: Float[np.ndarray, "3 k 1"]
 ) -> tuple[Float[np.ndarray, "k n"], Float[np.ndarray, "k n"]]:
     """Entry and exit of each ray through each box; entry > exit where the ray misses it."""
@@ -84,7 +84,7 @@ def _cast_boxes(
     return entry, leave
 
 
-def _cast_spheres(
+def cast_spheres(
     origin: Triple, direction: Triple, half: Float[np.ndarray, "3 k 1"]
 ) -> tuple[Float[np.ndarray, "k n"], Float[np.ndarray, "k n"]]:
     """Entry and exit of each ray through each ellipsoid; 1e9 and -1e9 where it misses it."""
@@ -137,7 +137,7 @@ def cast_solids(
         n = rays.shape[1]
         return np.full(n, _FAR, np.float32), np.zeros(n, np.intp)
     half = solids.half[..., None]
-    origin = _into(solids, eye[:, None])
+    origin = to_solids(solids, eye[:, None])
     turned_x, y, turned_z = rotate(solids.cos[:, None], solids.sin[:, None], rays)
     depths = np.empty(turned_x.shape, np.float32)
 
@@ -148,7 +148,7 @@ def cast_solids(
 
     if boxes:
         part, start, direction, size = kind(0, boxes)
-        entry, leave = _cast_boxes(start, direction, size)
+        entry, leave = cast_boxes(start, direction, size)
         depths[part] = np.where((entry < leave) & (entry > _NEAR), entry, _FAR)
     if frustums:
         part, start, direction, size = kind(boxes, frustums)
@@ -156,7 +156,7 @@ def cast_solids(
         depths[part] = _cast_frustums(start, direction, size, taper)
     if ellipsoids:
         part, start, direction, size = kind(boxes + frustums, ellipsoids)
-        entry, _ = _cast_spheres(start, direction, size)
+        entry, _ = cast_spheres(start, direction, size)
         depths[part] = np.where(entry > _NEAR, entry, _FAR)
     nearest = depths.argmin(axis=0)
     return np.take_along_axis(depths, nearest[None], axis=0)[0], nearest
@@ -216,54 +216,3 @@ def surface_normals(
     normal[:, round_ones] = vectors / np.sqrt((vectors * vectors).sum(0))
     axis[round_ones] = np.where(flat, 1, 2)
     return normal, axis
-
-
-def blocked_length(
-    solids: Solids,
-    points: Float[np.ndarray, "3 n"],
-    towards: Float[np.ndarray, "3 n"],
-    margin: float,
-) -> Float[np.ndarray, "k n"]:
-    """Length in metres of the segments `points + s * towards`, s in [0, 1], inside each solid.
-
-    Frustums count as ellipsoids. Solids are grown by `margin`: the length rises gradually from
-    the edge inwards, which makes soft shadows from one ray.
-    """
-    boxes = solids.counts[0]
-    half = (solids.half + np.float32(margin))[..., None]
-    ox, oy, oz = _into(solids, points)
-    dx, dy, dz = rotate(solids.cos[:, None], solids.sin[:, None], towards)
-    inside = np.empty(ox.shape, np.float32)
-    for part, cast in (
-        (slice(0, boxes), _cast_boxes),
-        (slice(boxes, None), _cast_spheres),
-    ):
-        if len(ox[part]):
-            start, direction = (ox[part], oy[part], oz[part]), (dx[part], dy, dz[part])
-            entry, leave = cast(start, direction, half[:, part])
-            inside[part] = np.minimum(leave, 1) - np.maximum(entry, 0)
-    length = np.sqrt((towards * towards).sum(0))
-    return np.maximum(inside, 0, out=inside) * length
-
-
-def squared_gap(
-    solids: Solids, points: Float[np.ndarray, "3 n"]
-) -> Float[np.ndarray, "k n"]:
-    """Squared distance in metres of each point from each solid, 0 inside; rough for round ones."""
-    boxes = solids.counts[0]
-    local = _into(solids, points)
-    half = solids.half[..., None]
-    squared = np.empty(local[0].shape, np.float32)
-    x, y, z = (
-        np.maximum(np.abs(p[:boxes]) - h[:boxes], 0)
-        for p, h in zip(local, half, strict=True)
-    )
-    squared[:boxes] = x * x + y * y + z * z
-    if boxes < len(squared):
-        x, y, z = (p[boxes:] for p in local)
-        hx, hy, hz = half[:, boxes:]
-        size = np.sqrt(x * x + y * y + z * z)
-        scaled = np.sqrt((x / hx) ** 2 + (y / hy) ** 2 + (z / hz) ** 2)
-        gap = np.maximum(size - size / np.maximum(scaled, np.float32(1e-3)), 0)
-        squared[boxes:] = gap * gap
-    return squared

@@ -4,36 +4,15 @@ from math import atan2, cos, pi, sin
 
 from uvim_fsq.data import scene_furniture as furniture
 from uvim_fsq.data import scene_objects as objects
-from uvim_fsq.data.scene_parts import Colour, Light, Material, Scene, Thing
+from uvim_fsq.data.scene_parts import Colour, Scene, Vector
 from uvim_fsq.data.scene_plan import FAR, Plan
 from uvim_fsq.data.scene_random import Draws
+from uvim_fsq.data.scene_room import light_room, room_materials
 
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 """The streams of scenes; no scene is in two of them."""
 
 _DOMAIN = 0x5CE9E5
-_WALLS = (
-    (0.90, 0.88, 0.83),
-    (0.88, 0.84, 0.74),
-    (0.74, 0.80, 0.84),
-    (0.76, 0.81, 0.72),
-    (0.88, 0.78, 0.74),
-    (0.84, 0.84, 0.85),
-)
-_ACCENTS = (
-    (0.36, 0.48, 0.58),
-    (0.45, 0.55, 0.45),
-    (0.72, 0.45, 0.36),
-    (0.60, 0.56, 0.50),
-)
-_FLOORS = (
-    ("planks", (0.66, 0.47, 0.30), (0.30, 0.20, 0.13), 0.14, 0.25),
-    ("planks", (0.50, 0.34, 0.22), (0.20, 0.13, 0.09), 0.11, 0.25),
-    ("planks", (0.76, 0.62, 0.45), (0.40, 0.30, 0.20), 0.18, 0.2),
-    ("tiles", (0.78, 0.76, 0.72), (0.60, 0.57, 0.53), 0.4, 0.35),
-    ("tiles", (0.86, 0.85, 0.83), (0.42, 0.44, 0.46), 0.33, 0.35),
-    ("carpet", (0.62, 0.58, 0.52), (0.5, 0.46, 0.4), 0.0, 0.0),
-)
 _MAKERS = {
     "sofa": furniture.sofa,
     "bed": furniture.bed,
@@ -65,19 +44,9 @@ def sample_scene(seed: int, split: str, index: int) -> Scene:
     """
     draws = Draws(_DOMAIN, seed, SPLITS[split], index)
     plan = Plan(draws)
-    lights = _furnish(plan)
-    wall = Material(
-        "wall", draws.near(draws.choice(_WALLS), 0.05), params=_paper(draws)
-    )
-    far = wall
-    if draws.chance(0.3):
-        far = Material(
-            "wall", draws.near(draws.choice(_ACCENTS), 0.1), params=_paper(draws)
-        )
-    name, colour, second, size, gloss = draws.choice(_FLOORS)
-    params = (size, draws.integer(0, 1), draws.unit() * 8, draws.unit() * 8)
-    floor = Material(name, draws.near(colour, 0.12), second, params, gloss)
-    ceiling = Material("plain", draws.near((0.93, 0.92, 0.9), 0.02))
+    window, lamp = _furnish(plan)
+    lights = light_room(plan, window, lamp)
+    floor, ceiling, wall, far_wall = room_materials(draws)
     level = draws.uniform(0.24, 0.34)
     ambient: Colour = tuple(level * c for c in (1.0, 0.98, 0.96))
     return Scene(
@@ -90,20 +59,17 @@ def sample_scene(seed: int, split: str, index: int) -> Scene:
         floor,
         ceiling,
         wall,
-        far,
+        far_wall,
         plan.parts,
         plan.instances,
     )
 
 
-def _paper(draws: Draws) -> tuple[float, float, float, float]:
-    """Numbers of a wall: stripes' period (0 for none), panel height, skirting, offset."""
-    stripes = draws.uniform(0.12, 0.3) if draws.chance(0.25) else 0.0
-    return stripes, 0.0, 0.09, draws.unit() * 8
+def _furnish(plan: Plan) -> tuple[Vector | None, tuple[float, float] | None]:
+    """Fills the room: what hangs first, then the main group, furniture at walls, small things.
 
-
-def _furnish(plan: Plan) -> list[Light]:
-    """Fills the room: what hangs first, then the main group, furniture at walls, small things."""
+    Returns a place before a window and the place of a lamp, where there are such.
+    """
     draws = plan.draws
     window = _hang(plan)
     group = draws.integer(0, 3)
@@ -124,10 +90,10 @@ def _furnish(plan: Plan) -> list[Light]:
     for name in ("plant", "box", "ball", "lamp", "box", "ball"):
         if len(plan.instances) < _ROOM_PARTS + 3:
             _on_floor(plan, name)
-    return _lights(plan, window, lamp)
+    return window, lamp
 
 
-def _hang(plan: Plan) -> tuple[float, float, float] | None:
+def _hang(plan: Plan) -> Vector | None:
     """Hangs windows, a door and pictures; returns a place before a window."""
     draws = plan.draws
     light = None
@@ -238,28 +204,3 @@ def _dining(plan: Plan, low: bool) -> None:
         wx, wz = c * px + s * pz, c * pz - s * px
         facing = atan2(wx, wz) + draws.uniform(-0.25, 0.25)
         plan.stand(furniture.chair(draws), x + reach * wx, z + reach * wz, facing)
-
-
-def _lights(plan: Plan, window, lamp) -> list[Light]:
-    """The light at the ceiling, and a weaker one from the window or the lamp."""
-    draws = plan.draws
-    tone = draws.choice(((1.0, 0.93, 0.82), (1.0, 0.97, 0.93), (0.96, 0.98, 1.0)))
-    strength = draws.uniform(2.6, 3.8)
-    x = draws.uniform(-0.2, 0.2) * plan.width
-    z = draws.uniform(0.35, 0.65) * plan.length
-    colour = tuple(strength * c for c in tone)
-    if draws.chance(0.4):
-        plan.add(objects.pendant(draws, plan.height), x, z, 0.0)
-    else:
-        glass = Material("plain", (1.0, 0.98, 0.93), glow=1.0)
-        fixture = Thing("ceiling")
-        middle = (0, plan.height - 0.04, 0)
-        fixture.frustum(middle, 0.16, 0.04, glass, 0.2, casts=False)
-        plan.parts += [(2, part) for part in fixture.placed(x, z, 0.0)]
-    lights = [Light((x, plan.height - 0.4, z), colour, 0.05, True)]
-    if window is not None:
-        lights.append(Light(window, (1.1, 1.25, 1.45), 0.1, False))
-    elif lamp is not None:
-        height = draws.uniform(1.25, 1.5)
-        lights.append(Light((lamp[0], height, lamp[1]), (0.8, 0.6, 0.35), 0.05, False))
-    return lights
