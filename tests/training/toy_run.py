@@ -5,6 +5,7 @@ the final state; the tests kill it at bad moments.
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import sys
@@ -25,6 +26,7 @@ from uvim_fsq.training.state import create_state
 from uvim_fsq.training.step import data_mesh, make_step, replicated
 
 BATCH, WIDTH = 16, 40
+SCHEDULED = 8  # steps of the learning-rate schedule
 
 
 def loss_function(params, collections, frozen, batch, key):
@@ -73,8 +75,8 @@ def batches(position: int):
         position += 1
 
 
-def toy_step(total_steps: int = 8, **changes):
-    """(step, new state) of the toy run."""
+@functools.lru_cache
+def _step(total_steps: int, **changes):
     optimizer = make_optimizer(
         adafactor(),
         learning_rate=0.05,
@@ -86,7 +88,13 @@ def toy_step(total_steps: int = 8, **changes):
     step = make_step(
         loss_function, update_collections, optimizer, cosine(total_steps, 2), **settings
     )
-    return step, create_state(*parameters(), optimizer)
+    return step, optimizer
+
+
+def toy_step(total_steps: int = SCHEDULED, **changes):
+    """(step, new state on its devices) of the toy run; steps are compiled once."""
+    step, optimizer = _step(total_steps, **changes)
+    return step, step.replicate(create_state(*parameters(), optimizer))
 
 
 def digest(state) -> str:
@@ -98,9 +106,9 @@ def digest(state) -> str:
     return text.hexdigest()
 
 
-def train(directory, total_steps: int, *, stop_at: int | None = None, hooks=(), **more):
-    """Trains to `stop_at` (default: the end), from the checkpoint if there is one."""
-    step, state = toy_step(total_steps, **more)
+def train(directory, total_steps: int, *, hooks=(), **more):
+    """Trains to `total_steps`, from the checkpoint if there is one."""
+    step, state = toy_step(SCHEDULED, **more)
     with Checkpoints(directory) as checkpoints:
         found = checkpoints.restore_latest(state, replicated(step.mesh))
         state = found[0] if found else state
@@ -108,7 +116,7 @@ def train(directory, total_steps: int, *, stop_at: int | None = None, hooks=(), 
             step,
             state,
             batches(int(state.step)),
-            total_steps=total_steps if stop_at is None else stop_at,
+            total_steps=total_steps,
             frozen=FROZEN,
             hooks=[*hooks, checkpoint_hook(checkpoints, every=1)],
             last_good=checkpoints.last_good,
@@ -139,8 +147,9 @@ def main() -> int:
     except Interrupted as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    loss = {k: np.asarray(v).tolist() for k, v in state.params["out"].items()}
-    print(json.dumps({"digest": digest(state), "out": loss}))
+    out = {k: np.asarray(v).tolist() for k, v in state.params["out"].items()}
+    devices = len(state.step.sharding.device_set)
+    print(json.dumps({"digest": digest(state), "out": out, "devices": devices}))
     return 0
 
 

@@ -13,6 +13,9 @@ from uvim_fsq.training.optimizer import path_name
 from uvim_fsq.types import Tree
 
 
+_DISK_FULL = ("No space left", "File too large", "quota exceeded", "ENOSPC")
+
+
 class CheckpointError(RuntimeError):
     """A checkpoint could not be written, or does not hold what was asked for."""
 
@@ -147,10 +150,12 @@ class Checkpoints:
             self._metrics.pop(step, None)
         self._manager.reload()
         text = str(error).strip() or type(error).__name__
+        full = any(word in text for word in _DISK_FULL)
+        advice = " Free some space, then start the same command again." if full else ""
         return CheckpointError(
-            f"the checkpoint of step {step} could not be written to {self.directory}: "
-            f"{_reason(text)}. {self.last_good().capitalize()}. Free space or "
-            "choose another place, then start the same command again."
+            f"the checkpoint of step {step} could not be written: "
+            f"{'the disk is full (' if full else ''}{_reason(text)}"
+            f"{')' if full else ''}; {self.last_good()}.{advice}"
         )
 
     def metadata(self, step: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
@@ -51,6 +51,7 @@ class Hook:
         return any(n and step % n == 0 for n in (self.every, *self.also_every))
 
 
+@runtime_checkable
 class Writer(Protocol):
     """Takes scalars of a step: `JsonLines`, `TensorBoard`, `Progress`."""
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from uvim_fsq.training.schedule import Schedule
-from uvim_fsq.types import Array, Float, Int, Tree
+from uvim_fsq.types import Array, Float, Tree
 
 
 class Optimizer(NamedTuple):
@@ -115,7 +115,7 @@ def adafactor(
         count = jnp.zeros((), jnp.int32)
         return AdafactorState(count, average, jax.tree.map(second, params))
 
-    def update(grads: Tree, state: AdafactorState, params: Tree | None = None):
+    def update(updates: Tree, state: Any, params: Tree | None = None):
         del params
         t = (state.count + 1).astype(jnp.float32)
         decay = jnp.minimum(decay_cap, 1.0 - t**-decay_exponent)
@@ -131,7 +131,7 @@ def adafactor(
             new = kept * average.astype(jnp.float32) + (1 - momentum) * scaled
             return new, new.astype(momentum_dtype), second
 
-        leaves, tree = jax.tree.flatten(grads)
+        leaves, tree = jax.tree.flatten(updates)
         averages = tree.flatten_up_to(state.momentum)
         seconds = tree.flatten_up_to(state.second)
         results = [leaf(*x) for x in zip(leaves, averages, seconds, strict=True)]
@@ -193,11 +193,11 @@ def adamw(
 def make_optimizer(
     direction: optax.GradientTransformation,
     *,
-    learning_rate: float,
+    learning_rate: float | int,
     schedule: Schedule | Sequence[tuple[str, Schedule]],
-    weight_decay: float = 0.0,
-    multipliers: Sequence[tuple[str, float]] = (),
-    clip_norm: float | None = None,
+    weight_decay: float | int = 0.0,
+    multipliers: Sequence[tuple[str, float | int]] = (),
+    clip_norm: float | int | None = None,
 ) -> Optimizer:
     """The whole optimizer around a direction such as `adafactor()` or `adamw()`.
 
@@ -216,7 +216,8 @@ def make_optimizer(
     timed = [(re.compile(pattern), function) for pattern, function in schedules]
 
     def factor_of(name: str) -> float:
-        return next((f for pattern, f in groups if pattern.fullmatch(name)), 1.0)
+        found = (f for pattern, f in groups if pattern.fullmatch(name))
+        return float(next(found, 1.0))
 
     def schedule_of(name: str) -> int:
         for index, (pattern, _) in enumerate(timed):
@@ -232,6 +233,8 @@ def make_optimizer(
                     f"the multiplier pattern {pattern.pattern!r} matches no parameter; "
                     f"paths look like {names[0]!r}. Patterns match the full path."
                 )
+        for name in names:
+            schedule_of(name)
         return jax.tree.unflatten(
             jax.tree.structure(params), [factor_of(name) != 0 for name in names]
         )

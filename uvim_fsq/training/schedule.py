@@ -46,7 +46,7 @@ def cosine(total_steps: int, warmup_steps: int = 0) -> Schedule:
     return factor
 
 
-def linear(total_steps: int, warmup_steps: int = 0, end: float = 0.0) -> Schedule:
+def linear(total_steps: int, warmup_steps: int = 0, end: float | int = 0.0) -> Schedule:
     """Linear warm-up from 0, then a straight line down to `end`."""
     _check(total_steps, warmup_steps)
 
@@ -83,7 +83,7 @@ def constant() -> Schedule:
     return lambda step: jnp.float32(1.0)
 
 
-def steps_from_epochs(epochs: float, examples: int, batch_size: int) -> int:
+def steps_from_epochs(epochs: float | int, examples: int, batch_size: int) -> int:
     """The number of steps that passes `epochs` times over `examples` examples.
 
     `round(epochs * examples / batch_size)`, at least 1 unless `epochs` is 0; halves

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from uvim_fsq.training.optimizer import Optimizer
-from uvim_fsq.types import Array, Tree
+from uvim_fsq.types import Tree
 
 
 @flax.struct.dataclass
@@ -18,7 +18,8 @@ class TrainState:
     `collections` holds what a model changes without gradients (the VQ codebook).
     """
 
-    step: Array
+    # No array types here: JAX maps such a class to shapes, shardings and booleans too.
+    step: Any
     params: Any
     collections: Any
     opt_state: Any

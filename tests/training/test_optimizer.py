@@ -1,0 +1,214 @@
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from uvim_fsq.training.optimizer import (
+    adafactor,
+    adamw,
+    factored_axes,
+    global_norm,
+    make_optimizer,
+    path_name,
+)
+from uvim_fsq.training.schedule import constant, cosine, linear
+
+
+def _nested(flat):
+    tree = {}
+    for name, value in flat.items():
+        *parents, last = name.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = jnp.asarray(value)
+    return tree
+
+
+def _flat(tree):
+    return {
+        path_name(path): np.asarray(x)
+        for path, x in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def _part(arrays, prefix):
+    return {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _optimizer(config, total):
+    schedule = config["schedule"]
+    multipliers = [tuple(pair) for pair in config.get("lr_mults", [])]
+    if isinstance(schedule, dict):
+        schedule = cosine(total, schedule["warmup_steps"])
+    else:  # the case "frozen"
+        assert schedule[0] == ["encoder/.*", None]
+        multipliers = [("encoder/.*", 0.0)]
+        schedule = [("decoder/.*", cosine(total)), (".*", linear(total, 3))]
+    return make_optimizer(
+        adafactor(),
+        learning_rate=config["lr"],
+        schedule=schedule,
+        weight_decay=config["wd"],
+        multipliers=multipliers,
+        clip_norm=config.get("grad_clip_norm"),
+    )
+
+
+def _final_state(arrays, state):
+    """Pairs (reference, ours) of the optimizer state's arrays."""
+    momentum = _flat(state.direction.momentum)
+    second = _flat(state.direction.second)
+    for name, value in _part(arrays, "opt_final/1/0/2/1/").items():
+        yield f"momentum/{name}", value, momentum[name].astype(np.float32)
+    for kind, suffix in (("1", "/row"), ("2", "/column"), ("3", "")):
+        for name, value in _part(arrays, f"opt_final/1/0/0/{kind}/").items():
+            if value.shape != (1,) or name + suffix in second:
+                yield f"second/{name}{suffix}", value, second[name + suffix]
+
+
+@pytest.mark.parametrize("case", ["stage1", "stage2", "noclip_bigwd", "frozen"])
+def test_updates_equal_the_reference(golden, golden_path, case):
+    expected = golden(f"optim/{case}.npz")
+    configs = json.loads(golden_path("optim/configs.json").read_text())
+    grads = golden("optim/grads.npz")
+    optimizer = _optimizer(configs["cases"][case]["config"], configs["total_steps"])
+    params = _nested(golden("optim/params0.npz"))
+    state, update = optimizer.init(params), jax.jit(optimizer.update)
+    for step in range(configs["n_steps"]):
+        updates, state = update(_nested(_part(grads, f"step{step}/")), state, params)
+        params = jax.tree.map(jnp.add, params, updates)
+        norm = expected[f"global_norm_updates/{step}"]
+        np.testing.assert_allclose(global_norm(updates), norm, rtol=1e-6)
+        ours = _flat(params)
+        for name, value in _part(expected, f"params_after_step{step}/").items():
+            # A momentum on the edge between two bfloat16 numbers may round either
+            # way: 2^-8 of one update, at most about 1e-6 here.
+            np.testing.assert_allclose(ours[name], value, rtol=0, atol=1e-6)
+            share = np.mean(np.abs(ours[name] - value) > 1e-7)
+            assert share < 0.01, (name, share)
+    if case in ("stage1", "stage2"):
+        pairs = list(_final_state(expected, state))
+        assert len(pairs) > 30
+        for name, theirs, mine in pairs:
+            tolerance = 2**-7 if name.startswith("momentum") else 1e-5
+            assert theirs.shape == mine.shape, name
+            np.testing.assert_allclose(mine, theirs, rtol=tolerance, err_msg=name)
+
+
+def test_frozen_arrays_have_no_update_no_decay_no_state_and_no_part_in_the_norm():
+    params = {"a": {"kernel": jnp.ones((40, 40))}, "b": {"kernel": jnp.ones((4, 3))}}
+    optimizer = make_optimizer(
+        adafactor(),
+        learning_rate=0.1,
+        schedule=constant(),
+        weight_decay=0.5,
+        multipliers=[("a/.*", 0.0)],
+        clip_norm=1.0,
+    )
+    state = optimizer.init(params)
+    assert optimizer.trainable(params) == {
+        "a": {"kernel": False},
+        "b": {"kernel": True},
+    }
+    assert all("a/" not in name for name in _flat(state))
+    small = {"a": {"kernel": jnp.zeros((40, 40))}, "b": {"kernel": jnp.ones((4, 3))}}
+    large = {"a": {"kernel": jnp.full((40, 40), 1e6)}, "b": small["b"]}
+    results = [optimizer.update(g, state, params)[0] for g in (small, large)]
+    assert not results[0]["a"]["kernel"].any() and results[0]["b"]["kernel"].all()
+    jax.tree.map(np.testing.assert_array_equal, *results)
+
+
+@pytest.mark.parametrize(
+    "shape", [(12, 40, 70), (3, 64, 64), (40, 9000), (5, 33), (7, 4, 40, 36)]
+)
+def test_second_moments_are_means_over_the_two_largest_axes(shape):
+    """Against the definition in float64; stacked layers each have their own."""
+    generator = np.random.default_rng(0)
+    grads = [generator.normal(size=shape) * 10.0**e for e in (0, -3)]
+    direction = adafactor(momentum=0.0, momentum_dtype=jnp.float32)
+    state = direction.init({"x": jnp.zeros(shape)})
+    axes = factored_axes(shape, 32)
+    row = column = full = 0.0
+    for t, g in enumerate(grads, 1):
+        decay = min(0.95, 1 - t**-0.8)
+        square = np.square(g) + 1e-30
+        if axes is None:
+            full = decay * full + (1 - decay) * square
+            expected = g / np.sqrt(full)
+        else:
+            low, high = axes
+            row = decay * row + (1 - decay) * square.mean(high, keepdims=True)
+            column = decay * column + (1 - decay) * square.mean(low, keepdims=True)
+            estimate = row * column / row.mean(low, keepdims=True)
+            expected = g / np.sqrt(estimate)
+        ours, state = jax.jit(direction.update)({"x": jnp.float32(g)}, state)
+        np.testing.assert_allclose(ours["x"], expected, rtol=2e-5)
+
+
+def test_momentum_is_stored_in_bfloat16_and_used_unrounded():
+    direction = adafactor()
+    params = {"x": jnp.zeros(3)}
+    state = direction.init(params)
+    g = {"x": jnp.array([1.0, -2.0, 3.0])}  # one entry's scale: |g|, direction: sign
+    first, state = jax.jit(direction.update)(g, state)
+    np.testing.assert_allclose(first["x"], [0.1, -0.1, 0.1], rtol=1e-6)
+    assert state.momentum["x"].dtype == jnp.bfloat16
+    second, _ = jax.jit(direction.update)(g, state)
+    stored = float(jnp.bfloat16(0.1))
+    np.testing.assert_allclose(second["x"][0], 0.8984375 * stored + 0.1, rtol=1e-6)
+
+
+def test_adamw_equals_optax_with_the_decay_divided_by_the_learning_rate():
+    generator = np.random.default_rng(0)
+    params = {"d": {"kernel": jnp.float32(generator.normal(size=(5, 4)))}}
+    ours = make_optimizer(
+        adamw(), learning_rate=0.01, schedule=constant(), weight_decay=1e-3
+    )
+    theirs = optax.adamw(0.01, weight_decay=0.1)
+    a, b = params, params
+    ours_state, theirs_state = ours.init(params), theirs.init(params)
+    for _ in range(3):
+        g = {"d": {"kernel": jnp.float32(generator.normal(size=(5, 4)))}}
+        updates, ours_state = ours.update(g, ours_state, a)
+        a = optax.apply_updates(a, updates)
+        updates, theirs_state = theirs.update(g, theirs_state, b)
+        b = optax.apply_updates(b, updates)
+    np.testing.assert_allclose(a["d"]["kernel"], b["d"]["kernel"], rtol=1e-6)
+    assert np.abs(a["d"]["kernel"] - params["d"]["kernel"]).max() > 0.01
+
+
+def test_patterns_match_the_full_path_and_the_first_match_counts():
+    params = {"encoder": {"bias": jnp.zeros(2)}, "my_encoder": {"bias": jnp.zeros(2)}}
+    grads = jax.tree.map(jnp.ones_like, params)
+    optimizer = make_optimizer(
+        adafactor(momentum=0.0),
+        learning_rate=1.0,
+        schedule=constant(),
+        multipliers=[("encoder.*", 0.5), (".*bias", 0.25)],
+    )
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["encoder"]["bias"], -0.5)
+    np.testing.assert_allclose(updates["my_encoder"]["bias"], -0.25)
+
+
+def test_a_pattern_that_matches_nothing_is_an_error():
+    params = {"encoder": {"kernel": jnp.zeros((2, 2))}}
+    wrong = make_optimizer(
+        adafactor(),
+        learning_rate=1.0,
+        schedule=constant(),
+        multipliers=[("encodr/.*", 0.1)],
+    )
+    message = "'encodr/.*' matches no parameter; paths look like 'encoder/kernel'"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        wrong.init(params)
+    uncovered = make_optimizer(
+        adafactor(), learning_rate=1.0, schedule=[("decoder/.*", constant())]
+    )
+    with pytest.raises(ValueError, match="no schedule's pattern matches .*encoder"):
+        uncovered.init(params)
