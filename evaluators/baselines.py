@@ -42,7 +42,7 @@ class MeanPredictor:
     def constant(self) -> Float[np.ndarray, "*c"]:
         """The mean over all valid pixels, float32: a scalar, or one value per channel."""
         sums, counts = self._totals()
-        return (sums.sum(axis=(0, 1)) / counts.sum()).astype(np.float32)
+        return np.asarray(sums.sum(axis=(0, 1)) / counts.sum(), np.float32)
 
     def per_pixel(self) -> Float[np.ndarray, "h w *c"]:
         """The mean at each pixel, float32; `constant` where no target was ever valid."""

@@ -56,7 +56,7 @@ class CodebookEvaluator:
             )
         return stats
 
-    def aggregate(self, stats: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def aggregate(self, stats: Sequence[Mapping[str, Any]]) -> dict[str, float | int]:
         """The scores over all pictures. Raises ValueError if there are none."""
         if not stats:
             raise ValueError(

@@ -19,10 +19,10 @@ def valid_pixels(
 
 def depth_metrics(
     prediction: Num[np.ndarray, "h w"],
-    target: Num[np.ndarray, "h w"],
+    target: Num[np.ndarray, "H W"],
     min_depth: float = 1e-3,
     max_depth: float = 10.0,
-) -> dict[str, float]:
+) -> dict[str, float | int]:
     """The metrics of one picture over its valid pixels, with their number `valid_pixels`.
 
     For predictions p and targets t, both in metres, at the same resolution:
@@ -84,7 +84,7 @@ class DepthEvaluator:
         self.min_depth = min_depth
         self.max_depth = max_depth
 
-    def update(self, item: Mapping[str, Any]) -> dict[str, float]:
+    def update(self, item: Mapping[str, Any]) -> dict[str, float | int]:
         """`depth_metrics` of one picture."""
         return depth_metrics(
             item["prediction"],
@@ -93,7 +93,7 @@ class DepthEvaluator:
             self.max_depth,
         )
 
-    def aggregate(self, stats: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    def aggregate(self, stats: Sequence[Mapping[str, Any]]) -> dict[str, float | int]:
         """Mean metrics, `images` that were scored and `images_without_depth` that were not.
 
         Raises ValueError if no picture has a valid pixel.

@@ -23,7 +23,7 @@ class Evaluator(Protocol):
         """What one picture contributes; numbers in it are the picture's own scores."""
         ...
 
-    def aggregate(self, stats: Sequence[Any]) -> dict[str, float]:
+    def aggregate(self, stats: Sequence[Any]) -> Mapping[str, float | int]:
         """The scores of all pictures."""
         ...
 

@@ -39,7 +39,7 @@ def test_golden_evaluation(golden, golden_path):
         }
         for i in range(len(targets))
     )
-    evaluator = DepthEvaluator(expected["min_depth"], expected["max_depth"])
+    evaluator = DepthEvaluator(expected["min_depth"], float(expected["max_depth"]))
     result = evaluate(
         items, {"depth": evaluator}, lambda i: {"depth": targets[i]}, count=10
     )

@@ -207,6 +207,8 @@ def test_pictures_are_comparable_and_missing_depth_is_black(task):
     assert picture[0, 3, 0] <= picture[0, 3, 2], "far is blue"
     alone = task.visualize(image[:, :1], depth[:, 1:2])
     np.testing.assert_array_equal(alone[0, 0], picture[0, 1])
+    beyond = task.visualize(image[:, :2], np.array([[0.01, 80.0]]))
+    np.testing.assert_array_equal(beyond[0], picture[0, [0, 3]])
 
 
 @pytest.mark.parametrize(
