@@ -236,11 +236,11 @@ def _require(condition: bool, otherwise: str) -> None:
         raise ConfigError(f"{otherwise}.")
 
 
-def _at_least(least: int, name: str, value: float) -> None:
+def _at_least(least: int, name: str, value: int | float) -> None:
     _require(value >= least, f"{name} must be at least {least}, found {value}")
 
 
-def _positive(name: str, value: float) -> None:
+def _positive(name: str, value: int | float) -> None:
     _require(value > 0, f"{name} must be above 0, found {value}")
 
 
