@@ -1,6 +1,6 @@
 """Furniture with the shapes, sizes and colours typical of its class; lengths in metres."""
 
-from uvim_fsq.data.scene_parts import Material, Thing
+from uvim_fsq.data.scene_parts import Colour, Material, Thing
 from uvim_fsq.data.scene_random import Draws
 
 OAK, WALNUT, BEECH = (0.72, 0.52, 0.33), (0.45, 0.30, 0.20), (0.80, 0.64, 0.45)
@@ -16,19 +16,19 @@ _BLANKETS = (
 )
 
 
-def wood(draws: Draws, colour: tuple[float, ...]) -> Material:
+def wood(draws: Draws, colour: Colour) -> Material:
     """Wood with grain in a colour near `colour`."""
     params = (draws.unit() * 8, draws.unit() * 8, 0.0, 0.0)
     return Material("wood", draws.near(colour, 0.08), params=params, gloss=0.12)
 
 
-def cloth(draws: Draws, colour: tuple[float, ...]) -> Material:
+def cloth(draws: Draws, colour: Colour) -> Material:
     """Woven cloth in a colour near `colour`."""
     params = (draws.unit() * 8, draws.unit() * 8, 0.0, 0.0)
     return Material("cloth", draws.near(colour, 0.1), params=params)
 
 
-def plain(draws: Draws, colour: tuple[float, ...], gloss: float = 0.0) -> Material:
+def plain(draws: Draws, colour: Colour, gloss: float = 0.0) -> Material:
     """A painted surface in a colour near `colour`."""
     return Material("plain", draws.near(colour, 0.05), gloss=gloss)
 

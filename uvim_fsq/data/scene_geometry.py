@@ -119,7 +119,7 @@ def _cast_frustums(
     side = (-b - np.sqrt(np.maximum(root, 0))) / a
     on_side = (root > 0) & (np.abs(oy + side * dy) <= height) & (side > _NEAR)
     cap_y = np.where(oy > 0, height, -height)
-    cap = (cap_y - oy) / dy
+    cap = (cap_y - oy) / (dy + np.float32(1e-9))
     cap_radius = np.where(oy > 0, top, bottom)
     x, z = ox + cap * dx, oz + cap * dz
     outside = np.abs(oy) > height
@@ -169,6 +169,8 @@ def cast_room(
     rays: Float[np.ndarray, "3 n"],
 ) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Depth at which each ray leaves the room, and the axis (0, 1, 2) of the plane it meets."""
+    # A ray along a plane meets it far away.
+    rays = rays + np.float32(1e-9)
     ahead = rays > 0
     planes = np.where(ahead, (high - eye)[:, None], (low - eye)[:, None])
     depths = planes / rays

@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 BOX, FRUSTUM, ELLIPSOID = 0, 1, 2
 
-Colour = tuple[float, ...]
+Number = float | int
+"""Lengths in metres, angles in radians, shares; whole ones may be written as integers."""
+
+Colour = tuple[Number, ...]
 """Red, green, blue as displayed, 0 to 1."""
 
-Vector = tuple[float, float, float]
+Vector = tuple[Number, Number, Number]
 
 
 class Material(NamedTuple):
@@ -22,9 +25,9 @@ class Material(NamedTuple):
     texture: str
     colour: Colour
     second: Colour = (0.5, 0.5, 0.5)
-    params: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    gloss: float = 0.0
-    glow: float = 0.0
+    params: tuple[Number, Number, Number, Number] = (0.0, 0.0, 0.0, 0.0)
+    gloss: Number = 0.0
+    glow: Number = 0.0
 
 
 class Part(NamedTuple):
@@ -34,8 +37,8 @@ class Part(NamedTuple):
     centre: Vector
     half: Vector
     material: Material
-    turn: float = 0.0
-    taper: float = 1.0
+    turn: Number = 0.0
+    taper: Number = 1.0
     casts: bool = True
 
 
@@ -48,9 +51,9 @@ class Thing:
 
     category: str
     parts: list[Part] = field(default_factory=list)
-    half_width: float = 0.0
-    half_length: float = 0.0
-    height: float = 0.0
+    half_width: Number = 0.0
+    half_length: Number = 0.0
+    height: Number = 0.0
 
     def box(self, centre: Vector, half: Vector, material: Material, casts: bool = True):
         """Adds a box."""
@@ -59,10 +62,10 @@ class Thing:
     def frustum(
         self,
         centre: Vector,
-        radius: float,
-        half_height: float,
+        radius: Number,
+        half_height: Number,
         material: Material,
-        top: float | None = None,
+        top: Number | None = None,
         casts: bool = True,
     ):
         """Adds an upright cylinder, or a cone's frustum where `top` gives its upper radius."""
@@ -79,7 +82,7 @@ class Thing:
         """Adds an ellipsoid."""
         self.parts.append(Part(ELLIPSOID, centre, half, material, casts=casts))
 
-    def placed(self, x: float, z: float, turn: float, y: float = 0.0) -> list[Part]:
+    def placed(self, x: Number, z: Number, turn: Number, y: Number = 0.0) -> list[Part]:
         """Its parts in the world, its front turned by `turn` from facing -z towards -x."""
         c, s = cos(turn), sin(turn)
         moved = []
@@ -95,7 +98,7 @@ class Light(NamedTuple):
 
     place: Vector
     colour: Colour
-    softness: float
+    softness: Number
     shadows: bool
 
 
@@ -103,18 +106,18 @@ class Camera(NamedTuple):
     """Where the picture is taken from; angles in radians, `view` across the shorter side."""
 
     place: Vector
-    turn: float
-    pitch: float
-    view: float
+    turn: Number
+    pitch: Number
+    view: Number
 
 
 @dataclass
 class Scene:
     """A room with everything in it; `instances[j]` is the class of the parts with number j."""
 
-    width: float
-    length: float
-    height: float
+    width: Number
+    length: Number
+    height: Number
     camera: Camera
     lights: list[Light]
     ambient: Colour

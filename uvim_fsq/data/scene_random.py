@@ -26,7 +26,7 @@ class Draws:
             self._values = self._generator.random(_BLOCK).tolist()
         return self._values.pop()
 
-    def uniform(self, low: float, high: float) -> float:
+    def uniform(self, low: float | int, high: float | int) -> float:
         """A number in [low, high)."""
         return low + (high - low) * self.unit()
 
@@ -46,7 +46,7 @@ class Draws:
         """-1 or 1."""
         return 1 if self.unit() < 0.5 else -1
 
-    def near(self, value: Sequence[float], spread: float) -> tuple[float, ...]:
+    def near(self, value: Sequence[float | int], spread: float) -> tuple[float, ...]:
         """A colour around `value`: common change of brightness, small change of hue."""
         shift = self.uniform(-spread, spread)
         return tuple(

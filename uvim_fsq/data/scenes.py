@@ -2,7 +2,7 @@
 
 from operator import index as as_index
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Scenes:
 
     def __init__(
         self,
-        size: tuple[int, int],
+        size: tuple[int, ...],
         count: int,
         seed: int = 0,
         split: str = "train",
@@ -61,7 +61,7 @@ class Scenes:
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: int, /) -> Example:
+    def __getitem__(self, index: SupportsIndex, /) -> Example:
         number, row = self._locate(index)
         arrays = self._arrays(number)
         areas = arrays["segments"][row].tolist()
@@ -77,21 +77,21 @@ class Scenes:
             "id": self.example_id(index),
         }
 
-    def reference(self, index: int, /) -> dict[str, Any]:
+    def reference(self, index: SupportsIndex, /) -> dict[str, Any]:
         """The same as the example: the scene's original size is the size it is rendered at."""
         return dict(self[index])
 
-    def example_id(self, index: int, /) -> str:
+    def example_id(self, index: SupportsIndex, /) -> str:
         """A name such as `scene-0-train-000017`: the seed, the split, the number."""
         stream = self._stream
         self._locate(index)
         return f"scene-{stream.seed}-{stream.split}-{as_index(index):06d}"
 
-    def _locate(self, index: int) -> tuple[int, int]:
-        index = as_index(index)
-        if not 0 <= index < self._count:
-            raise IndexError(f"scene {index} of {self._count}")
-        return divmod(index, self._stream.shard_length)
+    def _locate(self, index: SupportsIndex) -> tuple[int, int]:
+        number = as_index(index)
+        if not 0 <= number < self._count:
+            raise IndexError(f"scene {number} of {self._count}")
+        return divmod(number, self._stream.shard_length)
 
     def _arrays(self, number: int) -> dict[str, np.ndarray]:
         arrays = self._open.get(number)
