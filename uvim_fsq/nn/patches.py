@@ -7,7 +7,7 @@ import einops
 import flax.linen as nn
 import jax.numpy as jnp
 
-from uvim_fsq.types import Array, DType, Float, Int, Num, Shaped
+from uvim_fsq.types import Array, DType, Float, Int, Num, Shaped, UInt8
 
 Size = tuple[int, int]
 """Rows and columns, of an image in pixels or of a grid in patches."""
@@ -97,7 +97,8 @@ class LabelEmbedding(nn.Module):
 
     @nn.compact
     def __call__(
-        self, patches: Int[Array, "b p x"] | Float[Array, "b p x v"]
+        self,
+        patches: Int[Array, "b p x"] | UInt8[Array, "b p x"] | Float[Array, "b p x v"],
     ) -> Float[Array, "b p d"]:
         pixels = patches.shape[2]
         shape = (self.classes, pixels, self.width)
@@ -116,7 +117,8 @@ class LabelEmbedding(nn.Module):
 
 
 def gather_sum(
-    kernel: Float[Array, "v x d"], labels: Int[Array, "b p x"]
+    kernel: Float[Array, "v x d"],
+    labels: Int[Array, "b p x"] | UInt8[Array, "b p x"],
 ) -> Float[Array, "b p d"]:
     """`sum_x kernel[labels[b, p, x], x]`, labels outside [0, v) contributing nothing."""
     classes, pixels, width = kernel.shape
