@@ -43,7 +43,7 @@ def check(config: RunConfig, stages: tuple[int, ...] = (1, 2)) -> None:
         _check_stage(name, getattr(config, name))
         _check_model(name, config)
     _check_code_length(config.stage1)
-    _check_evaluation(config.evaluation)
+    check_evaluation(config.evaluation)
     _check_output(config.output)
     _at_least(0, "loader_threads", config.loader_threads)
 
@@ -207,17 +207,22 @@ def _check_code_length(stage: Stage1Config) -> None:
     _at_least(0, "stage1.model.head_memory_mb", stage.model.head_memory_mb)
 
 
-def _check_evaluation(evaluation: EvaluationConfig) -> None:
-    _at_least(1, "evaluation.batch_size", evaluation.batch_size)
+def check_evaluation(evaluation: EvaluationConfig, prefix: str = "evaluation.") -> None:
+    """As `check`, of these settings; `prefix` stands before their names in messages."""
+
+    def named(name: str) -> str:
+        return prefix + (name.replace("_", "-") if prefix == "--" else name)
+
+    _at_least(1, named("batch_size"), evaluation.batch_size)
     if evaluation.examples is not None:
-        _at_least(1, "evaluation.examples", evaluation.examples)
-    _at_least(0, "evaluation.temperature", evaluation.temperature)
-    _at_least(0, "evaluation.top_k", evaluation.top_k)
+        _at_least(1, named("examples"), evaluation.examples)
+    _at_least(0, named("temperature"), evaluation.temperature)
+    _at_least(0, named("top_k"), evaluation.top_k)
     _require(
         0 < evaluation.top_p <= 1,
-        f"evaluation.top_p must be above 0 and at most 1, found {evaluation.top_p}",
+        f"{named('top_p')} must be above 0 and at most 1, found {evaluation.top_p}",
     )
-    _at_least(1, "evaluation.samples", evaluation.samples)
+    _at_least(1, named("samples"), evaluation.samples)
 
 
 def _check_output(output: OutputConfig) -> None:

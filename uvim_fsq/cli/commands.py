@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from uvim_fsq import config_json
 from uvim_fsq.cli.config_file import load_config
@@ -12,10 +13,12 @@ from uvim_fsq.cli.settings import (
     unknown_option,
     with_source,
 )
-from uvim_fsq.config import ConfigError, RunConfig
+from uvim_fsq.config import ConfigError, EvaluationConfig, RunConfig
 from uvim_fsq.config import replace as replace_settings
-from uvim_fsq.config_check import check
+from uvim_fsq.config_check import check, check_evaluation
 
+_SAMPLING = ("temperature", "top_k", "top_p", "samples")
+_LOADING = ("seed", "batch_size")
 _STAGES = {"1": (1,), "2": (2,), "both": (1, 2)}
 
 
@@ -53,7 +56,9 @@ def evaluate(options: argparse.Namespace, words: list[str]) -> None:
     before = EvaluationSettings.of(saved)
     data = with_source(saved, options.source).data
     after = override(
-        replace_settings(before, data=data), words, ["--source", "--output"]
+        replace_settings(before, data=data),
+        words,
+        ["--source", "--output", "--stage2-seed"],
     )
     changes = {
         part: getattr(after, part)
@@ -64,30 +69,37 @@ def evaluate(options: argparse.Namespace, words: list[str]) -> None:
 
     from uvim_fsq.build.evaluate import evaluate_run
 
-    evaluate_run(run, changes or None, Path(options.output) if options.output else None)
+    output = Path(options.output) if options.output else None
+    evaluate_run(run, changes or None, output, seed=options.stage2_seed)
 
 
 def predict(options: argparse.Namespace, words: list[str]) -> None:
     """Predicts on pictures; see `uvim_fsq.predictor`."""
-    sampling = ("temperature", "top_k", "top_p", "seed")
     if words:
-        known = ["--output", *("--" + name.replace("_", "-") for name in sampling)]
+        known = [
+            "--" + name.replace("_", "-")
+            for name in vars(options)
+            if name not in ("command", "run", "images")
+        ]
         raise ConfigError(unknown_option(words[0], known, {}))
-    given = {
-        name: value
-        for name in sampling
-        if (value := getattr(options, name)) is not None
-    }
-    run = Path(options.run)
-    if not run.exists():
-        raise ConfigError(f"there is no run at {run}.")
+    check_evaluation(EvaluationConfig(**_given(options, *_SAMPLING, *_LOADING)), "--")
+    run = _existing_run(options.run)
 
     import uvim_fsq
 
-    model = uvim_fsq.load(run)
-    model.predict_files(
-        [Path(image) for image in options.images], Path(options.output), **given
+    model = uvim_fsq.load(run, **_given(options, *_LOADING))
+    written = model.predict_files(
+        options.images,
+        Path(options.output),
+        overwrite=options.overwrite,
+        **_given(options, *_SAMPLING),
     )
+    print("\n".join(map(str, written)))
+
+
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    values = vars(options)
+    return {name: values[name] for name in names if values[name] is not None}
 
 
 def print_settings_help(options: argparse.Namespace) -> None:

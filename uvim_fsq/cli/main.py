@@ -13,6 +13,22 @@ from uvim_fsq import __version__
 _SETTINGS_HINT = "Every setting below can be given, as in --stage1.model.width 192."
 _CONFIG_HELP = "a Python file with get_config(variant, preset), or the name of one that comes along: depth"
 _RUN_HELP = "the folder of a training run"
+_SAMPLING = (
+    (
+        "--temperature",
+        float,
+        "of the sampler, 0 for greedy; by default what suits the task",
+    ),
+    ("--top-k", int, "draw among the N most likely indices; 0 for all"),
+    (
+        "--top-p",
+        float,
+        "draw among the most likely indices that hold this share of probability",
+    ),
+    ("--samples", int, "predict the mean of so many samples"),
+    ("--seed", int, "of the sampler"),
+    ("--batch-size", int, "pictures that are predicted at once"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +112,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run", metavar="RUN", help=_RUN_HELP)
     _add_source_option(evaluate)
     evaluate.add_argument(
-        "--output", metavar="FILE", help="write the scores as JSON here too"
+        "--output", metavar="FOLDER", help="where scores go; RUN/evaluation by default"
+    )
+    evaluate.add_argument(
+        "--stage2-seed",
+        type=int,
+        metavar="N",
+        help="which stage II, if the run has several",
     )
 
     predict = _command(commands, "predict", "predict on pictures", settings=False)
@@ -105,21 +127,14 @@ def _parser() -> argparse.ArgumentParser:
         "images", metavar="IMAGE", nargs="+", help="pictures, of any size"
     )
     predict.add_argument(
-        "--output", metavar="FOLDER", required=True, help="where the predictions go"
+        "--output", metavar="FOLDER", required=True, help="where predictions go"
     )
     predict.add_argument(
-        "--temperature", type=float, metavar="T", help="of the sampler; 0 is greedy"
+        "--overwrite", action="store_true", help="replace predictions that are there"
     )
-    predict.add_argument(
-        "--top-k", type=int, metavar="K", help="draw among the K likeliest"
-    )
-    predict.add_argument(
-        "--top-p",
-        type=float,
-        metavar="P",
-        help="draw among the likeliest that hold a share P",
-    )
-    predict.add_argument("--seed", type=int, metavar="N", help="of the sampler")
+    for option, kind, text in _SAMPLING:
+        letter = "X" if kind is float else "N"
+        predict.add_argument(option, type=kind, metavar=letter, help=text)
     return parser
 
 
