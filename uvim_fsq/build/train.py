@@ -12,12 +12,13 @@ import numpy as np
 
 from uvim_fsq.build import objects
 from uvim_fsq.build.load import FrozenStage1, load_frozen_stage1
+from uvim_fsq.build.objectives import codebook_update, target_encoder
 from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, write_json
 from uvim_fsq.build.validation import Validation, stage1_validation, stage2_validation
 from uvim_fsq.config import ConfigError, RunConfig, StageConfig
 from uvim_fsq.data.pipeline import training_batches
 from uvim_fsq.data.source import Source
-from uvim_fsq.stage1.objective import split_planes, stage1_loss
+from uvim_fsq.stage1.objective import stage1_loss
 from uvim_fsq.stage2.objective import stage2_loss
 from uvim_fsq.tasks.base import Task
 from uvim_fsq.training.checkpoint import Checkpoints
@@ -96,24 +97,14 @@ def stage1_job(
 ) -> StageJob:
     """The autoencoder's training."""
     model = objects.build_stage1(config, task)
-    quantizer = model.quantizer
     chunk_bytes = objects.head_chunk_bytes(config)
-
-    def update_collections(collections, statistics, key):
-        if not collections:
-            return collections
-        codebook = quantizer.update(
-            collections["codebook"]["quantizer"], statistics, key
-        )
-        return {"codebook": {"quantizer": codebook}}
-
     return StageJob(
         name="stage I",
         stage=config.stage1,
         directory=run.stage1,
         seed=config.seed,
         loss_function=stage1_loss(model, task.loss, chunk_bytes=chunk_bytes),
-        update_collections=update_collections,
+        update_collections=codebook_update(model),
         init=lambda key: objects.init_stage1(model, task, key),
         validation=stage1_validation(config, task, model, validation),
         frozen={},
@@ -130,16 +121,7 @@ def stage2_job(
 ) -> StageJob:
     """The code model's training."""
     model = objects.build_stage2(config)
-    stage1 = frozen.model
-
-    def encode_target(variables, batch):
-        from uvim_fsq.nn.patches import scale_image
-
-        planes = split_planes(batch["planes"], stage1.channels)
-        return stage1.apply(
-            variables, planes, scale_image(batch["image"]), method="encode"
-        )
-
+    encode_target = target_encoder(frozen.model)
     return StageJob(
         name="stage II",
         stage=config.stage2,
