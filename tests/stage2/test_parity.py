@@ -46,7 +46,9 @@ def case(request, golden, golden_path):
         arrays["in/tokens"],
     )
     file = read_npz(golden_path(f"stage2/{request.param}_ckpt.npz"))
-    params = jax.tree.map(jnp.asarray, translate(file, STAGE2_NAMES, expected)["params"])
+    params = jax.tree.map(
+        jnp.asarray, translate(file, STAGE2_NAMES, expected)["params"]
+    )
     return model, params, arrays
 
 
