@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from jax.sharding import Sharding
 from uvim_fsq.training.optimizer import path_name
 from uvim_fsq.types import Tree
 
-
 _DISK_FULL = ("No space left", "File too large", "quota exceeded", "ENOSPC")
+
+
+_REMOVED = "removed"
 
 
 class CheckpointError(RuntimeError):
@@ -38,7 +41,8 @@ class Checkpoints:
     - `save` returns once the state is copied; the rest is written in the background,
       under a temporary name that is renamed when complete. A process killed at any
       moment leaves the step before intact.
-    - Two are kept: the last and, by the metric given to `save`, the best.
+    - Two are kept: the last and, by the metric given to `save`, the best. A third waits
+      in `removed/` until the next save.
     - `metadata` is written into each checkpoint as JSON beside `step` (which is also
       the position in the data) and `metric`.
 
@@ -60,8 +64,13 @@ class Checkpoints:
         self._metrics: dict[int, float] = {}
         self._pending: int | None = None
         _make_writable(self.directory)
+        self._clear()
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=_LastAndBest(self), cleanup_tmp_directories=True
+            preservation_policy=_LastAndBest(self),
+            cleanup_tmp_directories=True,
+            # Deleting in place is not atomic: a process killed meanwhile would leave
+            # half a checkpoint. Renaming is; `_clear` deletes what was renamed.
+            todelete_subdir=_REMOVED,
         )
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -138,6 +147,10 @@ class Checkpoints:
         except Exception as error:
             raise self._failed(error) from error
         self._pending = None
+        self._clear()
+
+    def _clear(self) -> None:
+        shutil.rmtree(self.directory / _REMOVED, ignore_errors=True)
 
     def close(self) -> None:
         """Waits for the last write and releases Orbax's threads."""

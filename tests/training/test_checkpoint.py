@@ -1,0 +1,201 @@
+import os
+import random
+import resource
+import signal
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from uvim_fsq.training.checkpoint import CheckpointError, Checkpoints
+from uvim_fsq.training.step import data_mesh, replicated
+
+
+# TensorStore's threads report further failed writes to a loop that Orbax has closed.
+_LATE_FAILURES = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+def _state(value=1.0, size=5):
+    return {
+        "params": {"kernel": jnp.full((size, 3), float(value))},
+        "momentum": jnp.full((2,), value, jnp.bfloat16),
+        "step": jnp.int32(value),
+    }
+
+
+def _same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+    return jax.tree.map(lambda x: x.dtype, a) == jax.tree.map(lambda x: x.dtype, b)
+
+
+def test_state_and_metadata_come_back(tmp_path):
+    with Checkpoints(tmp_path, metadata={"seed": 3, "config": "abc"}) as checkpoints:
+        assert checkpoints.restore_latest(_state()) is None
+        assert checkpoints.restore_best(_state()) is None
+        assert "no checkpoint" in checkpoints.last_good()
+        assert checkpoints.save(_state(4.0), 4, metric=0.25)
+        assert not checkpoints.save(_state(5.0), 4)
+    with Checkpoints(tmp_path) as checkpoints:
+        sharding = replicated(data_mesh())
+        abstract = jax.eval_shape(_state)
+        state, metadata = checkpoints.restore_latest(abstract, sharding)
+        assert _same(state, _state(4.0))
+        assert metadata == {"seed": 3, "config": "abc", "step": 4, "metric": 0.25}
+        assert state["step"].sharding == sharding
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_the_last_and_the_best_are_kept_also_after_a_restart(tmp_path, lower):
+    metrics = {1: 0.5, 2: 0.2, 3: 0.4, 4: None, 5: float("nan"), 6: 0.2}
+    sign = 1 if lower else -1
+    best = None
+    for half in ((1, 2, 3), (4, 5, 6)):
+        with Checkpoints(tmp_path, lower_is_better=lower) as checkpoints:
+            assert checkpoints.best_step() == best
+            for step in half:
+                metric = metrics[step] and sign * metrics[step]
+                checkpoints.save(_state(step), step, metric)
+            best = checkpoints.best_step()
+            assert best == 2 and checkpoints.latest_step() == half[-1]
+        assert sorted(os.listdir(tmp_path)) == ["2", str(half[-1])]
+    with Checkpoints(tmp_path, lower_is_better=lower) as checkpoints:
+        assert int(checkpoints.restore_best(_state())[0]["step"]) == 2
+        assert int(checkpoints.restore_latest(_state())[0]["step"]) == 6
+
+
+def test_without_a_metric_the_last_counts_as_the_best(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(_state(3), 3)
+        checkpoints.wait()
+        assert int(checkpoints.restore_best(_state())[0]["step"]) == 3
+
+
+def test_what_is_saved_is_the_state_at_that_moment(tmp_path):
+    """Donation overwrites the arrays right after `save` returns."""
+    overwrite = jax.jit(
+        lambda s: jax.tree.map(lambda x: (x * 0 - 7).astype(x.dtype), s),
+        donate_argnums=0,
+    )
+    jax.block_until_ready(overwrite(_state(0, 300_000)))
+    with Checkpoints(tmp_path) as checkpoints:
+        for value in (1.0, 2.0, 3.0):
+            state = _state(value, 300_000)
+            checkpoints.save(state, int(value))
+            jax.block_until_ready(overwrite(state))
+            checkpoints.wait()
+            found, _ = checkpoints.restore_latest(_state(0, 300_000))
+            assert _same(found, _state(value, 300_000))
+
+
+def test_arrays_that_do_not_fit_are_named(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(_state(), 1)
+        checkpoints.wait()
+        wanted = _state(size=6) | {"extra": {"bias": jnp.zeros(2)}}
+        wanted["momentum"] = wanted["momentum"].astype(jnp.float32)
+        del wanted["step"]
+        with pytest.raises(CheckpointError) as error:
+            checkpoints.restore_latest(wanted)
+    text = str(error.value)
+    assert f"{tmp_path}/1 does not fit" in text
+    assert "params/kernel: expected (6, 3) float32, found (5, 3) float32" in text
+    assert "extra/bias: expected (2,) float32, missing" in text
+    assert "momentum: expected (2,) float32, found (2,) bfloat16" in text
+    assert "step: not expected" in text
+
+
+@_LATE_FAILURES
+def test_damaged_files_are_an_error_with_their_place(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(_state(size=50_000), 1)
+        checkpoints.wait()
+        files = [p for p in (tmp_path / "1" / "state").rglob("*") if p.is_file()]
+        for path in files:
+            if path.parent.name == "d":
+                path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(CheckpointError, match=f"{tmp_path}/1 cannot be read"):
+            checkpoints.restore_latest(_state(size=50_000))
+    time.sleep(0.2)
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="file/checkpoints cannot be made: Not a"):
+        Checkpoints(tmp_path / "file" / "checkpoints")
+
+
+@_LATE_FAILURES
+def test_a_full_disk_is_an_error_and_the_checkpoint_before_survives(tmp_path):
+    """A limit on the size of files stands in for a full disk."""
+    generator = np.random.default_rng(0)
+    big = _state(2.0, 4) | {"big": jnp.float32(generator.normal(size=(500_000,)))}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(big, 1, metric=0.5)
+    checkpoints.wait()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, before[1]))
+    try:
+        with pytest.raises(CheckpointError) as error:
+            checkpoints.save(big, 2, metric=0.1)
+            checkpoints.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    text = str(error.value)
+    assert "checkpoint of step 2 could not be written: the disk is full" in text
+    assert f"last good checkpoint is {tmp_path}/1. Free some space" in text
+    assert checkpoints.latest_step() == checkpoints.best_step() == 1
+    checkpoints.save(big, 3, metric=0.3)  # with space again it goes on
+    checkpoints.close()
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() == checkpoints.best_step() == 3
+        assert _same(checkpoints.restore_latest(big)[0], big)
+    time.sleep(0.2)
+
+
+_SAVER = """
+import sys, itertools
+import jax.numpy as jnp, numpy as np
+from uvim_fsq.training.checkpoint import Checkpoints
+
+names = [f"array{i}" for i in range(8)]
+with Checkpoints(sys.argv[1]) as checkpoints:
+    like = {name: jnp.zeros(200_000) for name in names}
+    found = checkpoints.restore_latest(like)
+    step = 0
+    if found:
+        step = found[1]["step"]
+        for name, x in found[0].items():
+            assert (np.asarray(x) == step).all(), (name, step)
+    print("start", step, flush=True)
+    if sys.argv[2] == "check":
+        sys.exit()
+    for step in itertools.count(step + 1):
+        state = {name: jnp.full(200_000, float(step)) for name in names}
+        checkpoints.save(state, step, metric=1.0 / step)
+        print("saving", step, flush=True)
+"""
+
+
+def test_killed_at_any_moment_of_a_save_a_whole_checkpoint_remains(
+    tmp_path, start_program
+):
+    generator, last = random.Random(0), 0
+    for delay in (0.01, generator.uniform(0.02, 0.2)):
+        process = start_program("-c", _SAVER, tmp_path, "save")
+        assert process.stdout is not None
+        start = process.stdout.readline().split()
+        assert start[:1] == ["start"], process.communicate()[1]
+        assert int(start[1]) >= last
+        for _ in range(3):
+            last = int(process.stdout.readline().split()[1]) - 1
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    process = start_program("-c", _SAVER, tmp_path, "check")
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert int(output.split()[1]) >= last > 3
