@@ -5,7 +5,7 @@ Nothing slow is imported here: every command imports what it needs.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from uvim_fsq import __version__
@@ -32,16 +32,25 @@ _SAMPLING = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code.
+    """Runs one command; returns the exit code, see `explained`."""
 
-    0: done. 2: input that cannot be used, as one sentence on stderr. 1: the work failed, as one
-    sentence. 128 + signal: interrupted. Anything unforeseen keeps its traceback.
-    """
-    try:
+    def command() -> None:
         options, settings = _parser().parse_known_args(arguments)
         from uvim_fsq.cli import commands
 
         getattr(commands, options.command)(options, settings)
+
+    return explained(command)
+
+
+def explained(work: Callable[[], None]) -> int:
+    """Does some work; what goes wrong in a foreseen way becomes one sentence on stderr.
+
+    Returns the exit code. 0: done. 2: input that cannot be used. 1: the work failed. 128 + signal:
+    interrupted. Anything unforeseen keeps its traceback.
+    """
+    try:
+        work()
     except KeyboardInterrupt:
         print("uvim-fsq: stopped.", file=sys.stderr)
         return 130
@@ -188,4 +197,5 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}."
-    return str(error)
+    text = str(error)
+    return text if text.endswith((".", "?", "!")) else f"{text}."
