@@ -82,7 +82,7 @@ class _Team:
             self.failure = self.failure or failure
             self.shards.clear()
             for process in self.processes:
-                process.kill()
+                process.terminate()
 
     def _start(self) -> subprocess.Popen:
         root = str(Path(uvim_fsq.__file__).resolve().parent.parent)

@@ -41,6 +41,8 @@ def main() -> None:
     """Renders the shards that standard input asks for."""
     # Ctrl-C reaches the whole group of processes; the parent decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Leaving by an exception removes what is half written.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     for line in sys.stdin:
         job = json.loads(line)
         stream = Stream(
