@@ -181,9 +181,10 @@ def _problem(hint: Any, values: list[str]) -> str | None:
     items = typing.get_args(arguments[0]) or (arguments[0],)
     whole = len(values) % len(items) == 0
     fits = whole and all(map(_fits, items * (len(values) // len(items)), values))
-    return (
-        None if fits else f"any number of: {', '.join(f'a {_KINDS[i]}' for i in items)}"
-    )
+    if fits:
+        return None
+    kinds = " and a ".join(_KINDS[item] for item in items)
+    return f"{kinds}s" if len(items) == 1 else f"pairs of a {kinds}"
 
 
 def _fits(kind: type, text: str) -> bool:
