@@ -1,0 +1,101 @@
+"""The package as others install it: a wheel that brings configs and evaluators along."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("uvim_fsq", "configs", "evaluators")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Built from a copy, so that nothing is left in the tree."""
+    copy = tmp_path_factory.mktemp("source")
+    for package in PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, copy / package, ignore=ignored)
+    for pattern in ("*.toml", "*.txt", "*.md", "LICENSE"):
+        for path in ROOT.glob(pattern):
+            shutil.copy(path, copy)
+    code = "import sys, setuptools.build_meta as b; print(b.build_wheel(sys.argv[1]))"
+    out = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-c", code, str(out)],
+        cwd=copy,
+        check=True,
+        capture_output=True,
+    )
+    (path,) = out.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """A folder with the wheel's contents, as site-packages would have them."""
+    site = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return site
+
+
+def _python(site: Path, *words: str) -> str:
+    # -P: the current folder is not searched; PYTHONPATH comes before this checkout.
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    result = subprocess.run(
+        [sys.executable, "-P", *words],
+        env=environment,
+        cwd=site,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_every_module_comes_along(installed):
+    missing = [
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if not (installed / path.relative_to(ROOT)).exists()
+    ]
+    assert missing == []
+
+
+def test_nothing_else_is_installed(installed):
+    names = {path.name for path in installed.iterdir()}
+    assert {name for name in names if not name.endswith(".dist-info")} == set(PACKAGES)
+
+
+def test_configurations_and_evaluators_are_importable(installed):
+    code = (
+        "import configs.depth, evaluators, uvim_fsq.cli;"
+        "print(configs.depth.__file__, evaluators.__file__, uvim_fsq.__file__, sep='\\n')"
+    )
+    files = _python(installed, "-c", code).split()
+    assert [Path(file).relative_to(installed).parts[0] for file in files] == [
+        "configs",
+        "evaluators",
+        "uvim_fsq",
+    ]
+
+
+def test_the_command_finds_configurations_without_a_checkout(installed):
+    out = _python(installed, "-m", "uvim_fsq", "config", "configs/depth.py")
+    assert '"kind": "depth"' in out
+
+
+def test_metadata(installed):
+    (folder,) = installed.glob("*.dist-info")
+    metadata = (folder / "METADATA").read_text()
+    assert "License-Expression: Apache-2.0" in metadata
+    assert "Requires-Dist: jax>=" in metadata
+    assert "tensorflow" not in metadata.split("\n\n")[0]
+    assert "uvim-fsq = uvim_fsq.cli:main" in (folder / "entry_points.txt").read_text()
+    assert (folder / "licenses" / "LICENSE").exists()
