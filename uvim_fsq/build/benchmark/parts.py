@@ -1,0 +1,260 @@
+"""What can be measured: training steps, sampling, prediction, the loader, the device's peak.
+
+All run the real thing on random pictures and labels: steps with their optimizer on a donated state,
+sampling and prediction through `Inference`.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from uvim_fsq.build import flops, objects
+from uvim_fsq.build.benchmark.case import Case
+from uvim_fsq.build.inference import Inference
+from uvim_fsq.build.objectives import codebook_update, target_encoder
+from uvim_fsq.config import ScenesConfig, replace
+from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
+from uvim_fsq.stage1.objective import stage1_loss
+from uvim_fsq.stage2.objective import stage2_loss
+from uvim_fsq.stage2.sampling import Sampling
+from uvim_fsq.training.state import create_state
+from uvim_fsq.training.step import make_step
+from uvim_fsq.types import Array
+
+LOADER_SCENES = 256
+"""Built-in scenes that the loader is measured on: enough, and soon rendered."""
+PEAK_SIZE = {"cpu": 3072, "gpu": 16384, "tpu": 16384}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one call: by the clock, and of all cores' work on the host."""
+
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something to measure.
+
+    Attributes:
+      images: per call; 0 where a call has nothing to do with images.
+      flops: per call, see `build.flops`; 0 where they are not what counts.
+      dtype: of the matrix products.
+      run: times a number of calls, one after another.
+    """
+
+    images: int
+    flops: float
+    dtype: str
+    run: Callable[[int], Timing]
+
+
+@dataclass(frozen=True)
+class LabelTask:
+    """Channels of integer labels: cross-entropy to train, the likeliest class to predict."""
+
+    channels: Mapping[str, int]
+    plane_dtype: np.dtype = field(default=np.dtype(np.int16))
+
+    def __hash__(self):
+        return hash(tuple(self.channels.items()))
+
+    def loss(
+        self, outputs: Mapping[str, Array], planes: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """Cross-entropy of every pixel, by channel."""
+        return {
+            name: softmax_cross_entropy(logits, planes[name].astype(jnp.int32))
+            for name, logits in outputs.items()
+        }
+
+    def decode(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The likeliest class of every pixel, by channel."""
+        return {name: jnp.argmax(logits, -2) for name, logits in outputs.items()}
+
+
+class Setting:
+    """The objects of a case, with fresh weights and random data."""
+
+    def __init__(self, case: Case):
+        self.config = config = case.config
+        self.task: Any = objects.build_task(config.task)
+        if case.channels:
+            names = {f"channel_{i}": count for i, count in enumerate(case.channels)}
+            self.task = LabelTask(names)
+        self.stage1 = objects.build_stage1(config, self.task).clone(unroll=case.unroll)
+        self.stage2 = objects.build_stage2(config).clone(unroll=case.unroll)
+        self.chunk_bytes = objects.head_chunk_bytes(config)
+        self.plane_dtype = self.task.plane_dtype
+
+    def variables(self, stage: int) -> dict:
+        """Fresh weights and codebook of a stage."""
+
+        def init(key):
+            if stage == 1:
+                return objects.init_stage1(self.stage1, self.task, key)
+            return objects.init_stage2(self.stage2, key)
+
+        return dict(jax.jit(init)(jax.random.key(stage)))
+
+    def batch(self, size: int) -> dict[str, np.ndarray]:
+        """Random pictures and labels."""
+        generator = np.random.default_rng(0)
+        shape = (size, *self.stage1.image_size)
+        planes = [
+            generator.integers(0, classes, shape)
+            for classes in self.stage1.channels.values()
+        ]
+        return {
+            "image": generator.integers(0, 256, (*shape, 3), np.uint8),
+            "planes": np.stack(planes, axis=-1).astype(self.plane_dtype),
+        }
+
+
+def timed(call: Callable[[], Any], repeats: int) -> Timing:
+    """Calls that may run ahead of the device; it ends when the last has."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = None
+    for _ in range(repeats):
+        result = call()
+    jax.block_until_ready(result)
+    return Timing(
+        (time.perf_counter() - wall) / repeats, (time.process_time() - cpu) / repeats
+    )
+
+
+def _training_step(setting: Setting, stage: int) -> Part:
+    config = setting.config.stage1 if stage == 1 else setting.config.stage2
+    if stage == 1:
+        loss = stage1_loss(
+            setting.stage1, setting.task.loss, chunk_bytes=setting.chunk_bytes
+        )
+        work = flops.stage1_training(setting.stage1, setting.plane_dtype)
+    else:
+        loss = stage2_loss(setting.stage2, target_encoder(setting.stage1))
+        work = flops.stage2_training(
+            setting.stage2, setting.stage1, setting.plane_dtype
+        )
+    steps = objects.total_steps(config, config.batch_size * 10**6)
+    optimizer, learning_rate = objects.build_optimizer(config, steps)
+    step = make_step(
+        loss,
+        codebook_update(setting.stage1) if stage == 1 else lambda c, s, k: c,
+        optimizer,
+        learning_rate,
+        batch_size=config.batch_size,
+        seed=0,
+        micro_batches=config.micro_batches,
+    )
+    variables = setting.variables(stage)
+    state = step.replicate(create_state(variables.pop("params"), variables, optimizer))
+    frozen = step.replicate(setting.variables(1)) if stage == 2 else {}
+    batch = step.put(setting.batch(config.batch_size))
+
+    def call():
+        nonlocal state
+        state, metrics = step(state, frozen, batch)
+        return metrics
+
+    del variables  # The state has its own copy; the memory of this one is measured too.
+    return Part(
+        config.batch_size,
+        config.batch_size * flops.total(work),
+        config.model.dtype,
+        lambda repeats: timed(call, repeats),
+    )
+
+
+def _inference(setting: Setting, decode: bool) -> Part:
+    size = setting.config.stage2.batch_size
+    images = jax.device_put(setting.batch(size)["image"])
+    inference = Inference(
+        setting.task,
+        setting.stage1,
+        setting.variables(1) if decode else {},
+        setting.stage2,
+        setting.variables(2)["params"],
+        setting.chunk_bytes,
+    )
+    hashes = np.arange(size, dtype=np.uint32)
+
+    def call():
+        drawn = inference.sample(images, hashes, Sampling(temperature=0.0))
+        return inference.decode(drawn.indices[:, 0], images) if decode else drawn
+
+    work = (
+        flops.prediction(setting.stage2, setting.stage1)
+        if decode
+        else flops.sampling(setting.stage2)
+    )
+    return Part(
+        size,
+        size * flops.total(work),
+        setting.config.stage2.model.dtype,
+        lambda repeats: timed(call, repeats),
+    )
+
+
+def _loader(setting: Setting) -> Part:
+    from uvim_fsq.build.train import training_transform
+    from uvim_fsq.data.pipeline import training_batches
+
+    config = setting.config
+    if isinstance(config.data, ScenesConfig):
+        count = min(config.data.train_count, LOADER_SCENES)
+        config = replace(config, data__train_count=count)
+    source = objects.build_source(config.data, "train")
+    transform = training_transform(objects.build_task(config.task))
+    size = config.stage1.batch_size
+    ahead = 2
+
+    def run(repeats: int) -> Timing:
+        batches = training_batches(
+            source,
+            transform,
+            batch_size=size,
+            seed=0,
+            threads=config.loader_threads or None,
+            prefetch=ahead,
+        )
+        with contextlib.closing(batches):  # type: ignore[arg-type]
+            for _ in range(ahead + 1):  # These were made while nobody waited.
+                next(batches)
+            return timed(lambda: next(batches) and None, repeats)
+
+    return Part(size, 0.0, "", run)
+
+
+def _peak(setting: Setting, dtype: str) -> Part:
+    """A large square matrix product, which nothing runs faster than."""
+    del setting
+    size = PEAK_SIZE.get(jax.default_backend(), PEAK_SIZE["cpu"])
+    key = jax.random.key(0)
+    a, b = (
+        jax.random.normal(k, (size, size), jnp.dtype(dtype))
+        for k in jax.random.split(key)
+    )
+    product = jax.jit(jnp.matmul)
+    return Part(
+        0, 2.0 * size**3, dtype, lambda repeats: timed(lambda: product(a, b), repeats)
+    )
+
+
+PARTS: dict[str, Callable[[Setting], Part]] = {
+    "stage1": lambda setting: _training_step(setting, 1),
+    "stage2": lambda setting: _training_step(setting, 2),
+    "sampling": lambda setting: _inference(setting, decode=False),
+    "predict": lambda setting: _inference(setting, decode=True),
+    "loader": _loader,
+    "peak_float32": lambda setting: _peak(setting, "float32"),
+    "peak_bfloat16": lambda setting: _peak(setting, "bfloat16"),
+}
+"""Every part by name, made from a setting."""
