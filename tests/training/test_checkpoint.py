@@ -12,7 +12,6 @@ import pytest
 from uvim_fsq.training.checkpoint import CheckpointError, Checkpoints
 from uvim_fsq.training.step import data_mesh, replicated
 
-
 # TensorStore's threads report further failed writes to a loop that Orbax has closed.
 _LATE_FAILURES = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"

@@ -111,7 +111,7 @@ class Checkpoints:
             return f"there is no checkpoint in {self.directory} yet"
         return f"the last good checkpoint is {self.directory / str(step)}"
 
-    def save(self, state: Tree, step: int, metric: float | None = None) -> bool:
+    def save(self, state: Tree, step: int, metric: float | int | None = None) -> bool:
         """Starts to write the state; False if this step is there already.
 
         Waits for the write before it, and raises CheckpointError if that failed. A

@@ -55,7 +55,7 @@ class Hook:
 class Writer(Protocol):
     """Takes scalars of a step: `JsonLines`, `TensorBoard`, `Progress`."""
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None: ...
+    def scalars(self, step: int, values: Mapping[str, Any]) -> None: ...
 
 
 class Score:
@@ -65,7 +65,7 @@ class Score:
         self.name = name
         self._step, self._value = -1, 0.0
 
-    def set(self, step: int, values: Mapping[str, float]) -> None:
+    def set(self, step: int, values: Mapping[str, Any]) -> None:
         """Takes the metric from what an evaluation returned."""
         if self.name not in values:
             raise KeyError(
@@ -80,7 +80,7 @@ class Score:
 
 
 def write_scalars(
-    writers: Sequence[Writer], step: int, values: Mapping[str, float]
+    writers: Sequence[Writer], step: int, values: Mapping[str, Any]
 ) -> None:
     """Gives the scalars to every writer."""
     for writer in writers:
@@ -92,7 +92,7 @@ def logging_hook(
     every: int,
     *,
     batch_size: int,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float | int] = time.monotonic,
 ) -> Hook:
     """Writes the step's metrics as `train/<name>`, with `images_per_second`.
 
@@ -115,7 +115,7 @@ def logging_hook(
 
 
 def evaluation_hook(
-    evaluate: Callable[[TrainState], Mapping[str, float]],
+    evaluate: Callable[[TrainState], Mapping[str, Any]],
     every: int,
     *,
     writers: Sequence[Writer] = (),
@@ -165,20 +165,23 @@ def checkpoint_hook(
 def profile_hook(directory: str | Path, first: int, steps: int = 3) -> Hook:
     """Traces `steps` steps after step `first` with JAX's profiler into `directory`.
 
-    View it with TensorBoard's profile plugin or at ui.perfetto.dev.
+    A run that ends or stops in between writes what there is. View it with TensorBoard's
+    profile plugin or at ui.perfetto.dev.
     """
     if first < 1 or steps < 1:
         raise ValueError(f"expected first >= 1 and steps >= 1, got {first}, {steps}.")
-    running: list[bool] = []
+    traced: list[int] = []  # the last step seen while tracing
 
     def trace(step: int, state: TrainState | None, metrics: Mapping[str, Any]) -> None:
-        if not running and step == first:
-            jax.block_until_ready((state, metrics))
+        if not traced and step != first:
+            return
+        jax.block_until_ready((state, metrics))
+        if not traced:
             jax.profiler.start_trace(str(directory))
-            running.append(True)
-        elif running and step >= first + steps:
-            jax.block_until_ready((state, metrics))
+        elif step >= first + steps or step == traced[-1]:  # enough, or the run ends
             jax.profiler.stop_trace()
-            running.clear()
+            traced.clear()
+            return
+        traced.append(step)
 
-    return Hook("profile", 1, trace)
+    return Hook("profile", 1, trace, at_end=True, on_stop=True)

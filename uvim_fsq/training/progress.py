@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import Any
 
 
 class Progress:
@@ -20,9 +20,9 @@ class Progress:
         total_steps: int,
         *,
         first_step: int = 0,
-        seconds: float = 30.0,
-        file: TextIO | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        seconds: float | int = 30.0,
+        file: Any = None,
+        clock: Callable[[], float | int] = time.monotonic,
     ):
         self.name, self.total_steps = name, total_steps
         self._file = sys.stdout if file is None else file
@@ -60,7 +60,7 @@ class Progress:
             self._bar.stop()
             self._bar = None
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    def scalars(self, step: int, values: Mapping[str, Any]) -> None:
         """Renews the line from `train/...` values; prints others as they come."""
         train = {k[6:]: v for k, v in values.items() if k.startswith("train/")}
         others = {k: v for k, v in values.items() if not k.startswith("train/")}
@@ -80,7 +80,7 @@ class Progress:
             self._shown = now
             self._print(f"{self.name} {step}/{self.total_steps}: {text}")
 
-    def _text(self, step: int, train: Mapping[str, float], now: float) -> str:
+    def _text(self, step: int, train: Mapping[str, Any], now: float) -> str:
         parts = []
         if "loss" in train:
             parts.append(f"loss {train['loss']:.4g}")
@@ -100,11 +100,11 @@ class Progress:
             print(line, file=self._file, flush=True)
 
 
-def _pairs(values: Mapping[str, float]) -> str:
+def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """Seconds as people say them: `42 s`, `3 min 05 s`, `2 h 07 min`.
 
     >>> duration(185)

@@ -52,8 +52,10 @@ class StopSignals:
         self.requested = number
         for each in self.signals:
             signal.signal(each, signal.SIG_DFL)
+        # A second signal kills without clean-up: show the cursor of a progress line now.
+        cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
         print(
-            f"\n{signal.Signals(number).name}: finishing this step and saving; once "
+            f"{cursor}\n{signal.Signals(number).name}: finishing this step and saving; once "
             "more leaves at once without saving.",
             file=sys.stderr,
             flush=True,

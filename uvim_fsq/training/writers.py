@@ -40,7 +40,7 @@ class JsonLines:
                 f"the log {self.path} cannot be written: {error.strerror}."
             ) from error
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    def scalars(self, step: int, values: Mapping[str, Any]) -> None:
         """Appends a line."""
         line: dict[str, Any] = {"step": step, "time": round(time.time(), 3)}
         for name, value in values.items():
@@ -93,7 +93,7 @@ class TensorBoard:
 
     def __init__(self, directory: str | Path, resume_step: int = 0):
         _without_tensorflow()
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         try:
@@ -111,15 +111,15 @@ class TensorBoard:
             )
 
     def _add(self, step: int, values: list[Any]) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[attr-defined]
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
         summary = Summary(value=values)
         self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    def scalars(self, step: int, values: Mapping[str, Any]) -> None:
         """One point on the curve of every value."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
         self._add(
             step,
@@ -129,7 +129,7 @@ class TensorBoard:
     def image(self, step: int, name: str, image: UInt8[np.ndarray, "h w 3"]) -> None:
         """A colour picture, red first."""
         import cv2
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
         done, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
         if not done:
