@@ -97,11 +97,11 @@ def save_pictures(
     )
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(pictures), len(columns), squeeze=False)
-    for row, picture in zip(axes, pictures, strict=True):
+    for number, (row, picture) in enumerate(zip(axes, pictures, strict=True)):
         for axis, (name, title) in zip(row, columns.items(), strict=True):
             axis.imshow(picture[name], interpolation="nearest", aspect="auto")
             axis.set_axis_off()
-            if row is axes[0]:
+            if number == 0:
                 axis.set_title(title, fontsize=9)
     temporary = path.with_name("." + path.name)
     figure.savefig(temporary, format="png")
