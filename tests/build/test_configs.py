@@ -1,0 +1,55 @@
+"""Every configuration, built at full size without memory, and trained for a step when tiny."""
+
+import jax
+import numpy as np
+import pytest
+
+from configs.depth import PRESETS, VARIANTS, get_config
+from uvim_fsq.build import objects
+
+
+def _shapes(function, *arguments):
+    return jax.eval_shape(lambda key: function(*arguments, key), jax.random.key(0))
+
+
+def _count(tree) -> int:
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
+
+
+def _stage1(config):
+    task = objects.build_task(config.task)
+    return _shapes(objects.init_stage1, objects.build_stage1(config, task), task)
+
+
+def _stage2(config):
+    return _shapes(objects.init_stage2, objects.build_stage2(config))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_stage1_builds(variant, preset):
+    config = get_config(variant, preset)
+    variables = _stage1(config)
+    optimizer, rate = objects.build_optimizer(config.stage1, 10_000)
+    jax.eval_shape(optimizer.init, variables["params"])
+    assert rate(config.stage1.warmup_steps) == config.stage1.optimizer.learning_rate
+    assert ("codebook" in variables) == variant.startswith("vq")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("variant", ["fsq", "vq"])
+def test_stage2_builds(variant, preset):
+    config = get_config(variant, preset)
+    params = _stage2(config)["params"]
+    optimizer, _ = objects.build_optimizer(config.stage2, 10_000)
+    # Raises if a multiplier's pattern matches no parameter.
+    jax.eval_shape(optimizer.init, params)
+    vocabulary = objects.build_quantizer(config.quantizer).codebook_size + 1
+    assert params["logits"]["kernel"].shape[-1] == vocabulary
+
+
+def test_parameter_counts_of_the_published_models():
+    """The same as the public code has; the VQ codebook is no parameter there either."""
+    assert _count(_stage1(get_config("vq", "paper"))["params"]) == 232_249_600
+    assert _count(_stage1(get_config("fsq", "paper"))["params"]) == 231_076_869
+    assert _count(_stage2(get_config("vq", "paper"))["params"]) == 715_729_921
