@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from uvim_fsq.data import scene_cache
+from uvim_fsq.data import scene_cache, scene_prepare
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.scene_cache import Stream, default_cache_dir
 from uvim_fsq.data.scenes import Scenes
@@ -81,10 +81,12 @@ def test_shard_length_depends_on_the_size_alone(tmp_path):
     assert [(s.first, s.stop) for s in shards] == [(0, 128), (128, 256), (256, 300)]
 
 
-def test_complete_cache_is_read_and_not_written(tmp_path):
+def test_complete_cache_is_read_and_not_written(tmp_path, capsys):
     Scenes(SIZE, count=5, cache_dir=tmp_path)
     before = files(tmp_path)
+    assert "Rendering 5" in capsys.readouterr().err
     Scenes(SIZE, count=5, cache_dir=tmp_path)
+    assert capsys.readouterr().err == ""
     assert files(tmp_path) == before and len(before) == 4
 
 
@@ -132,10 +134,17 @@ def test_broken_shard_is_rendered_again(tmp_path, name, damage):
     assert again[2]["image"].any()
 
 
-def test_several_processes_render_what_one_does(tmp_path, short_shards, capsys):
-    Scenes(SIZE, count=40, cache_dir=tmp_path / "one", workers=1)
-    assert "Rendering 40 train scenes of 16 x 16" in capsys.readouterr().err
-    Scenes(SIZE, count=40, cache_dir=tmp_path / "two", workers=2)
+def test_several_processes_render_what_one_does(
+    tmp_path, short_shards, capsys, monkeypatch
+):
+    monkeypatch.setattr(scene_prepare, "_SECONDS_BETWEEN_LINES", 0)
+    for name, workers in (("one", 1), ("two", 2)):
+        Scenes(SIZE, count=40, cache_dir=tmp_path / name, workers=workers)
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[0].startswith("Rendering 40 train scenes of 16 x 16 into")
+        assert lines[-1].startswith(
+            "Rendering 40 train scenes of 16 x 16: 40 done, 0 s"
+        )
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert leftovers(tmp_path) == []
 
@@ -143,7 +152,7 @@ def test_several_processes_render_what_one_does(tmp_path, short_shards, capsys):
 # Shards of 16 scenes in the other process as well.
 SCRIPT = """
 import sys, time
-from uvim_fsq.data import scene_cache
+from uvim_fsq.data import scene_cache, scene_prepare
 scene_cache._SHARD_BYTES = 0
 from uvim_fsq.data.scenes import Scenes
 Scenes(({side}, {side}), count={count}, cache_dir="cache", workers=2)

@@ -10,7 +10,7 @@ from uvim_fsq.data.scene_categories import CATEGORY_ID
 from uvim_fsq.data.scene_layout import SPLITS, sample_scene
 from uvim_fsq.data.scene_render import render
 
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 """Raised with every change of what the scenes look like: caches of another version are unused."""
 
 MAX_SEGMENTS = 32

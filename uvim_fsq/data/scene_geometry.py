@@ -159,7 +159,7 @@ def cast_solids(
         entry, _ = cast_spheres(start, direction, size)
         depths[part] = np.where(entry > _NEAR, entry, _FAR)
     nearest = depths.argmin(axis=0)
-    return np.take_along_axis(depths, nearest[None], axis=0)[0], nearest
+    return depths[nearest, np.arange(len(nearest))], nearest
 
 
 def cast_room(
@@ -175,7 +175,7 @@ def cast_room(
     planes = np.where(ahead, (high - eye)[:, None], (low - eye)[:, None])
     depths = planes / rays
     axis = depths.argmin(axis=0)
-    return np.take_along_axis(depths, axis[None], axis=0)[0], axis
+    return depths[axis, np.arange(len(axis))], axis
 
 
 def surface_normals(

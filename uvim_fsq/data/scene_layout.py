@@ -47,7 +47,7 @@ def sample_scene(seed: int, split: str, index: int) -> Scene:
     window, lamp = _furnish(plan)
     lights = light_room(plan, window, lamp)
     floor, ceiling, wall, far_wall = room_materials(draws)
-    level = draws.uniform(0.24, 0.34)
+    level = draws.uniform(0.28, 0.40)
     ambient: Colour = tuple(level * c for c in (1.0, 0.98, 0.96))
     return Scene(
         plan.width,

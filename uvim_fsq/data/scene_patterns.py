@@ -83,7 +83,7 @@ def books(look: Look) -> Float[np.ndarray, "3 n"]:
     spine = np.minimum(left, 1 - left) * 0.15 / count
     hue = chosen[1] * 6.0
     tint = np.stack([np.abs(hue - 3) - 1, 2 - np.abs(hue - 2), 2 - np.abs(hue - 4)])
-    paper = (0.25 + 0.75 * np.clip(tint, 0, 1)) * (0.15 + 0.4 * chosen[2])
+    paper = (0.35 + 0.65 * np.clip(tint, 0, 1)) * (0.12 + 0.36 * chosen[2])
     paper = mix(paper, colour(0.75, 0.7, 0.6), (chosen[3] > 0.72).astype(np.float32))
     paper = paper * (1 - 0.6 * line(spine, 0.003, look.blur))
     band = line(up - 0.75 * tall, 0.008, look.blur) + line(

@@ -64,7 +64,7 @@ def light_room(
     if draws.chance(0.4):
         plan.add(objects.pendant(draws, plan.height), x, z, 0.0)
     else:
-        glass = Material("plain", (1.0, 0.98, 0.93), glow=1.0)
+        glass = Material("plain", (1.0, 0.98, 0.93), glow=2.5)
         fixture = Thing("ceiling")
         middle = (0, plan.height - 0.04, 0)
         fixture.frustum(middle, 0.16, 0.04, glass, 0.2, casts=False)
