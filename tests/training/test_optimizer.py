@@ -7,10 +7,10 @@ import numpy as np
 import optax
 import pytest
 
+from uvim_fsq.training.adafactor import factored_axes
 from uvim_fsq.training.optimizer import (
     adafactor,
     adamw,
-    factored_axes,
     global_norm,
     make_optimizer,
     path_name,

@@ -26,12 +26,10 @@ def run_loop(
     stop: StopSignals | None = None,
     last_good: Callable[[], str] = lambda: "nothing was saved",
 ) -> TrainState:
-    """Trains from `state.step` to `total_steps` and returns the last state.
+    """Trains from `state.step` (where `batches` starts) to `total_steps`.
 
-    `batches` starts at the position `state.step`. Next batch and step are dispatched
-    before the host looks at the step before, so the device never waits for a hook that
-    only reads metrics. State and batches move explicitly: an implicit transfer inside
-    the step is an error.
+    Next batch and step are dispatched before the host looks at the step before. State
+    and batches move explicitly; an implicit transfer inside the step is an error.
 
     Raises NotFiniteError (with the first bad step and `last_good()`), Interrupted after
     SIGTERM or Ctrl-C once the hooks marked `on_stop` have run, and HookError.
@@ -51,8 +49,7 @@ def run_loop(
             except Exception as error:
                 raise HookError(hook.name, number, error) from error
 
-    def look_back(number: int) -> None:
-        """What needs no state, for the step whose metrics are at hand."""
+    def look_back(number: int) -> None:  # what needs metrics only
         if metrics:
             _check_finite(number, metrics, last_good)
             call([h for h in hooks if h.late and h.is_due(number)], number, None)

@@ -105,10 +105,10 @@ def make_step(
 ) -> Step:
     """A step over a global batch of `batch_size` examples, shared by all devices.
 
-    - The key of a step is `fold_in(key(seed), state.step)`: a resumed run draws the
-      same numbers. Each micro-batch folds in its position.
-    - `micro_batches` > 1 takes the gradient of one part of the batch after another and
-      averages; statistics are summed and the collections updated once.
+    - The key of a step is `fold_in(key(seed), state.step)`; each micro-batch folds in
+      its position.
+    - `micro_batches` > 1: gradients of parts of the batch, averaged; statistics are
+      summed and the collections updated once.
     - `learning_rate` (step -> rate) is only reported.
     - Metrics, float32 scalars: those of the loss function, `loss`, `learning_rate`,
       `l2_grads` (before clipping, without frozen arrays), `l2_updates`, `l2_params`
@@ -146,14 +146,9 @@ def make_step(
             _merge(grads, state.params), state.opt_state, state.params
         )
         params = jax.tree.map(jnp.add, state.params, updates)
-        metrics = dict(
-            metrics,
-            loss=loss,
-            learning_rate=learning_rate(state.step),
-            l2_grads=global_norm(grads),
-            l2_params=global_norm(params),
-            l2_updates=global_norm(updates),
-        )
+        metrics = dict(metrics, loss=loss, learning_rate=learning_rate(state.step))
+        for name, tree in (("grads", grads), ("params", params), ("updates", updates)):
+            metrics[f"l2_{name}"] = global_norm(tree)
         metrics["finite"] = _finite(metrics, collections)
         metrics = {k: jnp.asarray(v, jnp.float32) for k, v in metrics.items()}
         return TrainState(state.step + 1, params, collections, opt_state), metrics
