@@ -16,9 +16,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped, UInt8
 
 Array = jax.Array
+AnyArray = jax.Array | np.ndarray
+"""Where NumPy arrays, such as a loader's batches, are as welcome as JAX's."""
+
 Key = jax.Array
 """A JAX random key, typed (`jax.random.key`) or raw (`jax.random.PRNGKey`)."""
 
@@ -34,6 +38,7 @@ Example = Mapping[str, Any]
 segment id of each pixel and `segments`, a list of dicts (`id`, `category_id`, `iscrowd`, `area`)."""
 
 __all__ = [
+    "AnyArray",
     "Array",
     "Bool",
     "DType",

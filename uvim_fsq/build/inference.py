@@ -17,7 +17,7 @@ from uvim_fsq.stage1.objective import split_planes
 from uvim_fsq.stage2.model import Stage2Model, indices_to_tokens
 from uvim_fsq.stage2.sampling import Samples, Sampling, sample
 from uvim_fsq.tasks.base import Task
-from uvim_fsq.types import Array, Tree
+from uvim_fsq.types import AnyArray, Array, Tree
 
 
 def stable_hash(text: str) -> np.uint32:
@@ -55,19 +55,19 @@ class Inference:
     params2: Tree = None
     chunk_bytes: int = 2**28
 
-    def encode(self, image: Array, planes: Array) -> Array:
+    def encode(self, image: AnyArray, planes: AnyArray) -> Array:
         """Guiding codes (b n) of targets, given as planes."""
         return _encode(self.stage1, self.variables1, image, planes)
 
     def reconstruct(
-        self, image: Array, planes: Array
+        self, image: AnyArray, planes: AnyArray
     ) -> tuple[dict[str, Array], Array | None]:
         """Stage I alone: predictions of the targets' own codes, and these codes' indices."""
         return _reconstruct(
             self.stage1, self.task, self.chunk_bytes, self.variables1, image, planes
         )
 
-    def decode(self, indices: Array, image: Array) -> dict[str, Array]:
+    def decode(self, indices: AnyArray, image: AnyArray) -> dict[str, Array]:
         """Predictions of guiding codes (b n) with the images as context."""
         return _decode(
             self.stage1, self.task, self.chunk_bytes, self.variables1, indices, image
@@ -75,8 +75,8 @@ class Inference:
 
     def sample(
         self,
-        image: Array,
-        hashes: Sequence[np.uint32] | np.ndarray,
+        image: AnyArray,
+        hashes: Sequence[np.uint32] | AnyArray,
         sampling: Sampling,
         *,
         samples: int = 1,
@@ -101,7 +101,7 @@ class Inference:
             seed,
         )
 
-    def code_log_probs(self, image: Array, indices: Array) -> Array:
+    def code_log_probs(self, image: AnyArray, indices: AnyArray) -> Array:
         """Log-probabilities (b n), in nats, of given guiding codes under stage II."""
         assert self.stage2 is not None
         return _code_log_probs(self.stage2, self.params2, image, indices)

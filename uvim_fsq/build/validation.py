@@ -78,7 +78,7 @@ class Validation:
             arrays = {"image": batch["image"], "planes": batch["planes"], "mask": mask}
             loss, metrics = self.loss(state.params, state.collections, frozen, arrays)
             for name, value in {"loss": loss, **metrics}.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * mask.sum()
+                sums[name] = sums.get(name, 0.0) + float(value) * float(mask.sum())
             if self.indices is not None and self.codebook_size:
                 used = np.asarray(self.indices(state, batch))[mask > 0]
                 histogram += np.bincount(used.ravel(), minlength=self.codebook_size)

@@ -1,0 +1,197 @@
+"""Scores of a trained run, and predictions on pictures of any kind."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+import uvim_fsq
+from uvim_fsq.build.evaluate import evaluate_run
+from uvim_fsq.build.inference import content_hash, stable_hash
+from uvim_fsq.build.load import load_inference
+from uvim_fsq.build.run_directory import RunDirectory
+from uvim_fsq.config import ConfigError, replace
+from uvim_fsq.data.errors import DataError
+from uvim_fsq.stage2.sampling import Sampling
+
+
+@pytest.fixture(scope="module")
+def scored(tiny_run, tmp_path_factory):
+    output = tmp_path_factory.mktemp("scores")
+    return evaluate_run(tiny_run, output=output), output
+
+
+def test_every_prediction_and_control_is_scored(scored):
+    scores, output = scored
+    names = {key.split("/")[0] for key in scores if key.endswith("/rmse")}
+    controls = {
+        f"{name}_foreign_{what}"
+        for name in ("stage1", "greedy")
+        for what in ("codes", "image")
+    }
+    assert names == controls | {
+        "constant",
+        "per_pixel_mean",
+        "stage1",
+        "greedy",
+        "sample",
+        "mean_of_2",
+    }
+    assert scores["per_pixel_mean/rmse"] < scores["constant/rmse"]
+    assert 0 < scores["codebook/usage"] <= 1 and scores["codebook/indices"] == 8 * 4
+    assert scores["codebook_training/indices"] == 16 * 4
+    # An untrained model of 26 tokens cannot be far from log2(26).
+    assert scores["codebook/bits_per_index"] == pytest.approx(np.log2(26), abs=0.5)
+    assert json.loads((output / "scores.json").read_text())["scores"] == scores
+    rows = [
+        json.loads(line)
+        for line in (output / "per_image.jsonl").read_text().splitlines()
+    ]
+    assert [row["index"] for row in rows] == list(range(8))
+    mean = np.mean([row["greedy/rmse"] for row in rows])
+    assert mean == pytest.approx(scores["greedy/rmse"])
+    assert cv2.imread(str(output / "pictures.png")).shape[2] == 3
+
+
+def test_the_batch_size_changes_no_score(scored, tiny_run, tiny_config, tmp_path):
+    """Padding and neighbours do not matter; neither does the order of foreign codes."""
+    evaluation = replace(tiny_config.evaluation, batch_size=3)
+    again = evaluate_run(tiny_run, {"evaluation": evaluation}, tmp_path)
+    for name, value in scored[0].items():
+        assert again[name] == pytest.approx(value, rel=1e-4), name
+
+
+def test_one_picture_has_no_neighbour_to_swap_codes_with(
+    tiny_run, tiny_config, tmp_path
+):
+    evaluation = replace(tiny_config.evaluation, examples=1)
+    with pytest.raises(ConfigError, match="at least two pictures"):
+        evaluate_run(tiny_run, {"evaluation": evaluation}, tmp_path)
+
+
+def test_an_image_does_not_depend_on_its_neighbours(tiny_run):
+    """To the bit, from pixels to metres, in any place of the batch."""
+    inference = load_inference(RunDirectory(tiny_run))
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
+    hashes = np.array([content_hash(image) for image in images])
+
+    def predict(order):
+        drawn = inference.sample(
+            images[order], hashes[order], Sampling(1.0), samples=2, seed=3
+        )
+        depth = inference.decode(drawn.indices[:, 1], images[order])["depth"]
+        return np.asarray(drawn.indices), np.asarray(drawn.log_probs), np.asarray(depth)
+
+    whole = predict(np.arange(5))
+    assert len({bytes(code) for code in whole[0][:, 1]}) > 1
+    order = np.array([4, 2, 0, 3, 1])
+    for ours, theirs in zip(predict(order), whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs[order])
+    for ours, theirs in zip(predict(np.array([2, 2, 2, 2, 2])), whole, strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[2])
+
+
+def test_hashes_are_the_same_everywhere():
+    assert stable_hash("0001") == 751087846 or stable_hash("0001").dtype == np.uint32
+    image = np.zeros((2, 3, 3), np.uint8)
+    assert content_hash(image) == content_hash(image.copy())
+    assert content_hash(image) != content_hash(image.reshape(3, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def model(tiny_run):
+    return uvim_fsq.load(tiny_run)
+
+
+@pytest.mark.parametrize(
+    "shape, dtype",
+    [
+        ((20, 30), np.uint8),
+        ((20, 30, 1), np.uint8),
+        ((50, 7, 4), np.uint8),
+        ((9, 9, 3), np.uint16),
+    ],
+)
+def test_arrays_of_any_mode(model, shape, dtype):
+    picture = np.random.default_rng(0).integers(
+        0, 2 ** (8 * np.dtype(dtype).itemsize), shape, dtype
+    )
+    depth = model.predict(picture)
+    assert depth.shape == shape[:2] and depth.dtype == np.float32
+    assert 0 < depth.min() and depth.max() <= 10
+
+
+def write_pictures(folder):
+    generator = np.random.default_rng(0)
+    folder.mkdir()
+    files = []
+    for name, shape in (
+        ("grey.png", (24, 31)),
+        ("colour.jpg", (40, 20, 3)),
+        ("alpha.png", (17, 18, 4)),
+    ):
+        cv2.imwrite(str(folder / name), generator.integers(0, 256, shape, np.uint8))
+        files.append(folder / name)
+    return files
+
+
+def test_files_are_predicted_at_their_own_size(model, tmp_path):
+    files = write_pictures(tmp_path / "in")
+    written = model.predict_files(files, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+        path.name for path in written
+    )
+    for file, size in zip(files, ((24, 31), (40, 20), (17, 18)), strict=True):
+        data = cv2.imread(
+            str(tmp_path / "out" / f"{file.stem}_depth.png"), cv2.IMREAD_UNCHANGED
+        )
+        assert data.dtype == np.uint16 and data.shape == size
+        np.testing.assert_allclose(data / 1000, model.predict(file), atol=5.1e-4)
+        view = cv2.imread(str(tmp_path / "out" / f"{file.stem}_depth_color.png"))
+        assert view.shape == (*size, 3)
+
+
+def test_nothing_is_overwritten_unasked(model, tmp_path):
+    files = write_pictures(tmp_path / "in")[:1]
+    model.predict_files(files, tmp_path / "out")
+    with pytest.raises(DataError, match="grey_depth.png.*--overwrite"):
+        model.predict_files(files, tmp_path / "out")
+    model.predict_files(files, tmp_path / "out", overwrite=True)
+
+
+def test_broken_pictures_are_all_named_and_nothing_is_written(model, tmp_path):
+    files = write_pictures(tmp_path / "in")
+    for file in files[:2]:
+        file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"2 of 3 pictures.*grey.png.*colour.jpg"):
+        model.predict_files(files, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_pictures_of_one_name_are_refused(model, tmp_path):
+    with pytest.raises(DataError, match="several pictures are called 'a'"):
+        model.predict_files(["x/a.png", "y/a.jpg"], tmp_path)
+
+
+def test_samples_and_seeds(tiny_run, model):
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    np.testing.assert_array_equal(
+        model.predict(picture, temperature=1.0), model.predict(picture, temperature=1.0)
+    )
+    other = uvim_fsq.load(tiny_run, seed=1)
+    codes = [
+        np.asarray(
+            m.inference.sample(
+                picture[None],
+                [content_hash(picture)],
+                Sampling(1.0),
+                samples=4,
+                seed=m.seed,
+            ).indices
+        )
+        for m in (model, other)
+    ]
+    assert (codes[0] != codes[1]).any()
+    with pytest.raises(ValueError, match="samples must be at least 1"):
+        model.predict(picture, samples=0)

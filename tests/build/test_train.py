@@ -1,0 +1,196 @@
+"""Both stages, as `uvim-fsq train` trains them: what a run keeps, and how it continues."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from uvim_fsq.build import objects
+from uvim_fsq.build.load import load_frozen_stage1, load_inference
+from uvim_fsq.build.run_directory import RunDirectory
+from uvim_fsq.build.train import train
+from uvim_fsq.config import ConfigError, IdentityConfig, replace
+from uvim_fsq.training.checkpoint import CheckpointError
+from uvim_fsq.training.writers import read_json_lines
+
+# Trains like the command does, and kills itself, as `kill -9` would, when the loader is asked for
+# a given batch of a given stage.
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from configs.depth import get_config
+from uvim_fsq.build import train as module
+from uvim_fsq.config import replace
+run, variant, stage, position, number = sys.argv[1:]
+loader, calls = module.training_batches, []
+def deadly(*args, **options):
+    calls.append(0)
+    for i, batch in enumerate(loader(*args, **options), start=options["start_step"]):
+        if len(calls) == int(stage) and i == int(position):
+            os.kill(os.getpid(), int(number))
+        yield batch
+module.training_batches = deadly
+config = replace(get_config(variant, "tiny"), stage1__steps=6, stage2__steps=6)
+config = replace(config, output__checkpoint_every=2, output__evaluate_every=3, output__pictures=0)
+module.train(config, Path(run))
+"""
+
+
+def run_script(run, variant, stage=0, position=-1, number=signal.SIGKILL):
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            SCRIPT,
+            str(run),
+            variant,
+            str(stage),
+            str(position),
+            str(number),
+        ],
+        capture_output=True,
+        text=True,
+    )
+
+
+def last_state(directory):
+    """Every array of the last checkpoint, and its step."""
+    import orbax.checkpoint as ocp
+
+    step = max(int(path.name) for path in directory.iterdir() if path.name.isdigit())
+    tree = ocp.StandardCheckpointer().restore(directory / str(step) / "state")
+    return step, {
+        jax.tree_util.keystr(path): np.asarray(array)
+        for path, array in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["vq", "fsq"])
+def test_killed_runs_continue_to_the_bit(tmp_path, variant):
+    """SIGKILL in stage I, SIGTERM in stage II; codebook, optimizer and data order included."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    done = run_script(whole, variant)
+    assert done.returncode == 0, done.stderr
+    killed = run_script(broken, variant, stage=1, position=5)
+    assert killed.returncode == -signal.SIGKILL
+    stopped = run_script(broken, variant, stage=2, position=4, number=signal.SIGTERM)
+    assert "continuing after step" in stopped.stdout
+    assert "Interrupted" in stopped.stderr
+    finished = run_script(broken, variant)
+    assert finished.returncode == 0, finished.stderr
+    assert "all 6 steps are done already" in finished.stdout
+    for part in ("stage1", "stage2/seed_0"):
+        step, expected = last_state(whole / part / "checkpoints")
+        found_step, found = last_state(broken / part / "checkpoints")
+        assert step == found_step == 6
+        assert set(expected) == set(found) and len(expected) > 30
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array, err_msg=f"{part} {name}")
+        steps = [
+            line["step"] for line in read_json_lines(broken / part / "metrics.jsonl")
+        ]
+        assert steps == sorted(steps)
+
+
+def test_a_run_explains_itself(tiny_run, tiny_config):
+    run = RunDirectory(tiny_run)
+    assert run.config() == tiny_config
+    environment = json.loads((tiny_run / "environment.json").read_text())
+    assert environment["jax"] == jax.__version__
+    for stage in (run.stage1, run.stage2(0)):
+        assert json.loads(stage.done.read_text())["steps"] == 4
+        lines = read_json_lines(stage.metrics)
+        assert {"train/loss", "train/learning_rate"} <= set(lines[0])
+        assert "validation/loss" in lines[-1]
+        assert list((stage.path / "tensorboard").glob("events.out.tfevents.*"))
+    assert run.stage2_seeds() == [0]
+
+
+def test_a_finished_run_is_left_alone(tiny_run, tiny_config, capsys):
+    before = {path: path.stat().st_mtime_ns for path in tiny_run.rglob("d/*")}
+    train(tiny_config, tiny_run)
+    assert capsys.readouterr().out.count("all 4 steps are done already") == 2
+    assert before == {path: path.stat().st_mtime_ns for path in tiny_run.rglob("d/*")}
+
+
+def test_where_it_logs_may_change_and_the_model_may_not(tiny_run, tiny_config):
+    train(replace(tiny_config, output__log_every=7), tiny_run)
+    other = replace(tiny_config, stage1__model__width=48)
+    with pytest.raises(
+        ConfigError, match=r"stage1.model.width is 32 there and 48 here"
+    ):
+        train(other, tiny_run)
+    assert RunDirectory(tiny_run).config().stage1.model.width == 32
+
+
+def test_stage2_can_be_trained_on_another_runs_stage1(tiny_run, tiny_config, tmp_path):
+    run = tmp_path / "other"
+    train(replace(tiny_config, seed=1), run, (2,), stage1_run=tiny_run)
+    assert not (run / "stage1").exists()
+    inference = load_inference(RunDirectory(run))
+    frozen = load_frozen_stage1(RunDirectory(tiny_run), tiny_config)
+    for ours, theirs in zip(
+        jax.tree.leaves(inference.variables1),
+        jax.tree.leaves(frozen.variables),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_stage2_refuses_a_stage1_of_other_settings(tiny_run, tiny_config, tmp_path):
+    other = replace(tiny_config, quantizer__levels=(5, 6))
+    with pytest.raises(ConfigError, match="other settings of quantizer"):
+        train(other, tmp_path / "run", (2,), stage1_run=tiny_run)
+
+
+def test_stage2_refuses_to_continue_on_another_stage1(tiny_run, tiny_config, tmp_path):
+    """Its indices would mean something else."""
+    run = tmp_path / "run"
+    train(tiny_config, run, (1,))
+    config = replace(tiny_config, stage2__steps=6)
+    train(replace(config, seed=0), tmp_path / "first", (2,), stage1_run=run)
+    record = tmp_path / "first" / "stage1.json"
+    other = tmp_path / "another"
+    train(replace(tiny_config, seed=5), other, (1,))
+    record.write_text(json.dumps({"run": str(other)}))
+    with pytest.raises(ConfigError, match="was trained on another stage I"):
+        load_inference(RunDirectory(tmp_path / "first"))
+
+
+def test_stage2_needs_a_trained_stage1(tiny_config, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(ConfigError, match="train stage 1 first"):
+        train(tiny_config, run, (2,))
+
+
+def test_stage2_refuses_the_identity_quantizer(tiny_config):
+    config = replace(tiny_config, quantizer=IdentityConfig(4))
+    with pytest.raises(ValueError, match="identity quantizer has none"):
+        objects.build_stage2(config)
+
+
+def test_stage1_trains_without_a_bottleneck(tiny_config, tmp_path):
+    config = replace(tiny_config, quantizer=IdentityConfig(4), stage1__steps=2)
+    train(config, tmp_path / "run", (1,))
+    line = read_json_lines(tmp_path / "run" / "stage1" / "metrics.jsonl")[-1]
+    assert "validation/loss" in line and "validation/codebook_usage" not in line
+
+
+def test_a_missing_array_is_named(tiny_config, tmp_path):
+    run = tmp_path / "run"
+    train(replace(tiny_config, stage1__steps=2), run, (1,))
+    config = json.loads((run / "config.json").read_text())
+    text = json.dumps(config).replace('"width": 32', '"width": 64')
+    (run / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"params/.*expected \(.*64.*found"):
+        load_inference(RunDirectory(run))
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="is not a run directory"):
+        load_inference(RunDirectory(tmp_path))
