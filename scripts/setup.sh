@@ -23,13 +23,18 @@ find_python() {
   return 1
 }
 
-# A .venv counts if its Python runs, is new enough, has pip and was made for this folder.
+# A .venv counts if its Python runs and is new enough, and if its scripts start that Python: they
+# name it by its full path, so a .venv that was moved or copied is of no use.
 usable() {
   .venv/bin/python - 2>/dev/null <<'END'
-import importlib.util, sys
-from pathlib import Path
-ours = Path(sys.prefix).resolve() == Path(".venv").resolve()
-sys.exit(not (ours and sys.version_info >= (3, 11) and importlib.util.find_spec("pip")))
+import os, sys
+with open(".venv/bin/pip") as file:
+    python = file.readline()[2:].strip()
+here = True
+if os.path.basename(python).startswith("python"):
+    folder = os.path.dirname(python)
+    here = os.path.exists(python) and os.path.samefile(folder, ".venv/bin")
+sys.exit(not here or sys.version_info < (3, 11))
 END
 }
 
@@ -73,7 +78,7 @@ END
 install() {
   # uv is several times faster; pip is what is always there.
   export UV_PYTHON_DOWNLOADS=never
-  if [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet uv; then
+  if [ -x .venv/bin/uv ] || .venv/bin/python -m pip install -qq uv; then
     if .venv/bin/uv pip install --quiet --python .venv/bin/python "$@"; then return; fi
     say "set-up: uv could not install; trying pip."
   fi
@@ -104,4 +109,7 @@ if command -v flock >/dev/null; then
   exec 9> .cache/setup.lock
   flock -n 9 || { say "set-up: waiting for another one."; flock 9; }
 fi
+# Ctrl-C ends the set-up, not only the step that it is at; the next one goes on from there.
+trap 'say "set-up: stopped."; exit 130' INT
+trap 'say "set-up: stopped."; exit 143' TERM
 set_up "$@"
