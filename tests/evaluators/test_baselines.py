@@ -1,8 +1,11 @@
 """The mean predictors: means over valid pixels of a stream of targets."""
 
+import doctest
+
 import numpy as np
 import pytest
 
+from evaluators import baselines
 from evaluators.baselines import MeanPredictor
 
 
@@ -40,3 +43,8 @@ def test_misuse_is_refused():
         baseline.per_pixel()
     with pytest.raises(ValueError, match=r"found \(3, 2\) after \(2, 3\)"):
         baseline.update(np.ones((3, 2)), np.ones((3, 2), bool))
+
+
+def test_docstring_example():
+    result = doctest.testmod(baselines)
+    assert result.attempted > 0 and result.failed == 0

@@ -218,3 +218,11 @@ def test_search_finds_the_closest_product():
 def test_search_refuses_what_cannot_be_reached(size):
     with pytest.raises(ValueError, match=f"found {size}"):
         search_levels(size)
+
+
+def test_a_bound_that_overshoots_cannot_leave_the_codebook(monkeypatch):
+    monkeypatch.setitem(BOUNDS, "none", lambda z, levels: z)
+    out = FSQ(levels=(5, 4), bound="none").apply(
+        {}, jnp.array([[-9.0, -9.0], [9.0, 9.0]]), train=False
+    )
+    np.testing.assert_array_equal(out.indices, [0, 19])
