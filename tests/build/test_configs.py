@@ -6,6 +6,8 @@ import pytest
 
 from configs.depth import PRESETS, VARIANTS, get_config
 from uvim_fsq.build import objects
+from uvim_fsq.build.train import train
+from uvim_fsq.config import replace
 
 
 def _shapes(function, *arguments):
@@ -53,3 +55,19 @@ def test_parameter_counts_of_the_published_models():
     assert _count(_stage1(get_config("vq", "paper"))["params"]) == 232_249_600
     assert _count(_stage1(get_config("fsq", "paper"))["params"]) == 231_076_869
     assert _count(_stage2(get_config("vq", "paper"))["params"]) == 715_729_921
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["vq_no_split", "fsq_no_context", "vq_no_context"])
+def test_other_variants_take_a_step(variant, tmp_path):
+    """FSQ and VQ, which the tests of training use, apart."""
+    config = replace(
+        get_config(variant, "tiny"),
+        stage1__steps=1,
+        stage2__steps=1,
+        stage1__warmup_steps=0,
+        stage2__warmup_steps=0,
+    )
+    train(config, tmp_path / "run")
+    assert (tmp_path / "run" / "stage1" / "done.json").exists()
+    assert (tmp_path / "run" / "stage2" / "seed_0" / "done.json").exists()
