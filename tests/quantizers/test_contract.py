@@ -38,6 +38,19 @@ def variables(quantizer):
     return initialize(jax.random.key(0), latents(quantizer))
 
 
+@functools.cache
+def compiled(quantizer, train=True):
+    return jax.jit(lambda state, z: quantizer.apply(state, z, train=train))
+
+
+@functools.cache
+def compiled_lookup(quantizer):
+    def look_up(state, indices):
+        return quantizer.apply(state, indices, method="indices_to_codes")
+
+    return jax.jit(look_up)
+
+
 def needs_indices(quantizer):
     if quantizer.codebook_size is None:
         pytest.skip("no codebook, hence no indices")
@@ -72,22 +85,22 @@ def test_indices_are_in_range_whatever_the_latents(quantizer):
     needs_indices(quantizer)
     extremes = [0.0, 1e-30, -1e30, 1e30, 3e38, np.inf, -np.inf, np.nan, -20.0, 20.0]
     z = np.random.default_rng(1).choice(extremes, size=(400, quantizer.code_dim))
-    out = quantizer.apply(variables(quantizer), jnp.asarray(z, jnp.float32), train=True)
+    out = compiled(quantizer)(variables(quantizer), jnp.asarray(z, jnp.float32))
     assert out.indices.min() >= 0 and out.indices.max() < quantizer.codebook_size
 
 
 def test_indices_to_codes_equals_codes(quantizer):
     needs_indices(quantizer)
     state = variables(quantizer)
-    out = quantizer.apply(state, latents(quantizer), train=True)
-    codes = quantizer.apply(state, out.indices, method="indices_to_codes")
+    out = compiled(quantizer)(state, latents(quantizer))
+    codes = compiled_lookup(quantizer)(state, out.indices)
     assert_same(codes, out.codes)
 
 
 def test_every_index_has_a_code_of_its_own(quantizer):
     needs_indices(quantizer)
     indices = jnp.arange(quantizer.codebook_size)
-    codes = quantizer.apply(variables(quantizer), indices, method="indices_to_codes")
+    codes = compiled_lookup(quantizer)(variables(quantizer), indices)
     assert len(np.unique(np.asarray(codes), axis=0)) == quantizer.codebook_size
     assert np.isfinite(codes).all()
 
@@ -95,11 +108,8 @@ def test_every_index_has_a_code_of_its_own(quantizer):
 def test_out_of_range_indices_count_as_the_nearest(quantizer):
     needs_indices(quantizer)
     last = quantizer.codebook_size - 1
-    codes = quantizer.apply(
-        variables(quantizer),
-        jnp.array([-5, 0, last, last + 9]),
-        method="indices_to_codes",
-    )
+    indices = jnp.array([-5, 0, last, last + 9])
+    codes = compiled_lookup(quantizer)(variables(quantizer), indices)
     assert_same(codes[0], codes[1])
     assert_same(codes[2], codes[3])
 
@@ -109,8 +119,8 @@ def test_half_precision_gives_the_result_of_its_float32_copy(quantizer, dtype):
     z = latents(quantizer, (1000,), dtype=dtype)
     state = variables(quantizer)
     assert_same(
-        quantizer.apply(state, z, train=True),
-        quantizer.apply(state, z.astype(jnp.float32), train=True),
+        compiled(quantizer)(state, z),
+        compiled(quantizer)(state, z.astype(jnp.float32)),
     )
 
 
@@ -124,14 +134,14 @@ def test_calling_changes_no_state(quantizer, train):
 
 
 def test_evaluation_gathers_no_statistics(quantizer):
-    out = quantizer.apply(variables(quantizer), latents(quantizer), train=False)
+    out = compiled(quantizer, train=False)(variables(quantizer), latents(quantizer))
     assert jax.tree.leaves(out.statistics) == []
 
 
 def test_jit_equals_eager(quantizer):
     state, z = variables(quantizer), latents(quantizer)
     eager = quantizer.apply(state, z, train=True)
-    jitted = jax.jit(lambda state, z: quantizer.apply(state, z, train=True))(state, z)
+    jitted = compiled(quantizer)(state, z)
     assert_same(jitted.indices, eager.indices)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-5),
@@ -142,15 +152,15 @@ def test_jit_equals_eager(quantizer):
 
 def test_vmap_equals_batch(quantizer):
     state, z = variables(quantizer), latents(quantizer)
-    whole = quantizer.apply(state, z, train=False)
-    each = jax.vmap(lambda z: quantizer.apply(state, z, train=False))(z)
+    whole = compiled(quantizer)(state, z)
+    each = jax.vmap(compiled(quantizer), in_axes=(None, 0))(state, z)
     assert_same(each.indices, whole.indices)
 
 
 def test_statistics_add_up_over_micro_batches(quantizer):
     state, z = variables(quantizer), latents(quantizer, (8, 16))
-    whole = quantizer.apply(state, z, train=True)
-    parts = [quantizer.apply(state, part, train=True) for part in jnp.split(z, 4)]
+    whole = compiled(quantizer)(state, z)
+    parts = [compiled(quantizer)(state, part) for part in jnp.split(z, 4)]
     added = jax.tree.map(lambda *s: sum(s), *(part.statistics for part in parts))
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
@@ -159,7 +169,8 @@ def test_statistics_add_up_over_micro_batches(quantizer):
     )
     key = jax.random.key(3)
     before = state.get("codebook", {})
-    after = [quantizer.update(before, s, key) for s in (added, whole.statistics)]
+    update = jax.jit(quantizer.update)
+    after = [update(before, s, key) for s in (added, whole.statistics)]
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *after
     )
@@ -167,7 +178,7 @@ def test_statistics_add_up_over_micro_batches(quantizer):
 
 def test_update_keeps_structure_and_is_jittable(quantizer):
     state = variables(quantizer).get("codebook", {})
-    out = quantizer.apply(variables(quantizer), latents(quantizer), train=True)
+    out = compiled(quantizer)(variables(quantizer), latents(quantizer))
     after = jax.jit(quantizer.update)(state, out.statistics, jax.random.key(0))
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, dict(state))
 
@@ -175,9 +186,7 @@ def test_update_keeps_structure_and_is_jittable(quantizer):
 def test_gradient_reaches_the_latents_through_the_codes(quantizer):
     state, z = variables(quantizer), latents(quantizer)
     w = latents(quantizer, seed=5)
-    gradient = jax.grad(
-        lambda z: jnp.sum(w * quantizer.apply(state, z, train=True).codes)
-    )(z)
+    gradient = jax.grad(lambda z: jnp.sum(w * compiled(quantizer)(state, z).codes))(z)
     assert np.isfinite(gradient).all()
     assert (jnp.abs(gradient).max(axis=-1) > 0).mean() > 0.9
 
@@ -188,7 +197,7 @@ def test_no_gradient_reaches_the_codebook(quantizer):
         pytest.skip("no codebook state")
 
     def objective(state):
-        out = quantizer.apply(state, z, train=True)
+        out = compiled(quantizer)(state, z)
         return jnp.sum(jnp.sin(out.codes)) + out.loss
 
     for leaf in jax.tree.leaves(jax.grad(objective)(state)):

@@ -1,5 +1,6 @@
 """VQ: parity with the public UViM code, gradients, and a codebook that stays finite."""
 
+import functools
 import json
 
 import jax
@@ -9,6 +10,11 @@ import pytest
 
 from uvim_fsq.quantizers import VQ, straight_through, vq_update
 from uvim_fsq.quantizers.vq import codewords, nearest_codeword, standardize
+
+
+def initialized(vq):
+    initialize = jax.jit(functools.partial(vq.init, train=False))
+    return initialize(jax.random.key(0), jnp.zeros((1, vq.code_dim)))
 
 
 def test_golden_quantize(golden):
@@ -117,7 +123,7 @@ def test_codewords_have_unit_length_and_the_direction_of_the_sums():
 
 def test_initial_state():
     vq = VQ(codebook_size=400, code_dim=50)
-    codebook = vq.init(jax.random.key(0), jnp.zeros((1, 50)), train=False)["codebook"]
+    codebook = initialized(vq)["codebook"]
     np.testing.assert_array_equal(codebook["counts"], np.ones(400))
     assert codebook["sums"].std() == pytest.approx(1 / 20, rel=0.03)
     assert abs(float(codebook["sums"].mean())) < 0.002
@@ -126,8 +132,8 @@ def test_initial_state():
 def test_statistics_are_counts_and_sums_of_the_standardized_latents():
     vq = VQ(codebook_size=10, code_dim=4)
     z = jax.random.normal(jax.random.key(1), (6, 5, 4)) * 3
-    state = vq.init(jax.random.key(0), z, train=False)
-    out = vq.apply(state, z, train=True)
+    state = initialized(vq)
+    out = jax.jit(lambda state, z: vq.apply(state, z, train=True))(state, z)
     counts, sums = np.zeros(10), np.zeros((10, 4))
     rows = np.asarray(standardize(z)).reshape(-1, 4)
     for index, row in zip(np.asarray(out.indices).ravel(), rows, strict=True):
@@ -143,7 +149,7 @@ def test_commitment_loss_pulls_the_latents_only():
         for weight in (0.0, 0.25)
     )
     z = jax.random.normal(jax.random.key(1), (30, 4))
-    state = plain.init(jax.random.key(0), z, train=False)
+    state = initialized(plain)
     out = committed.apply(state, z, train=True)
     error = np.square(np.asarray(standardize(z)) - np.asarray(out.codes)).mean()
     assert float(out.loss) == pytest.approx(0.25 * error, rel=1e-5)
@@ -164,7 +170,7 @@ def test_gradient_of_the_codes_is_that_of_the_standardized_latents():
     vq = VQ(codebook_size=16, code_dim=4)
     z = jax.random.normal(jax.random.key(1), (30, 4))
     w = jax.random.normal(jax.random.key(2), (30, 4))
-    state = vq.init(jax.random.key(0), z, train=False)
+    state = initialized(vq)
     through = jax.grad(lambda z: jnp.sum(w * vq.apply(state, z, train=True).codes))(z)
     direct = jax.grad(lambda z: jnp.sum(w * standardize(z)))(z)
     np.testing.assert_allclose(through, direct, atol=1e-6)
@@ -173,8 +179,7 @@ def test_gradient_of_the_codes_is_that_of_the_standardized_latents():
 def test_codewords_that_are_never_used_stay_finite_for_100_000_updates():
     k, d = 6, 4
     vq = VQ(codebook_size=k, code_dim=d, splitting=False)
-    z = jnp.ones((3, d))
-    before = vq.init(jax.random.key(0), z, train=False)["codebook"]
+    before = initialized(vq)["codebook"]
     used = jax.random.normal(jax.random.key(1), (d,))
     statistics = {
         "counts": jnp.zeros(k).at[2].set(8.0),
@@ -205,17 +210,17 @@ def test_updates_bring_the_codewords_to_the_latents():
     """Clusters far apart: with splitting, the nearest codeword ends up close to every latent."""
     centres = standardize(jax.random.normal(jax.random.key(0), (12, 8)))
     vq = VQ(codebook_size=16, code_dim=8, decay=0.9)
-    state = vq.init(jax.random.key(1), centres, train=False)
+    state = initialized(vq)
 
-    @jax.jit
     def step(state, key):
         noise_key, split_key = jax.random.split(key)
         noise = jax.random.normal(noise_key, (16, 12, 8))
         out = vq.apply(state, centres[None] + 0.05 * noise, train=True)
-        return {"codebook": vq.update(state["codebook"], out.statistics, split_key)}
+        codebook = vq.update(state["codebook"], out.statistics, split_key)
+        return {"codebook": codebook}, None
 
-    for key in jax.random.split(jax.random.key(2), 150):
-        state = step(state, key)
+    keys = jax.random.split(jax.random.key(2), 150)
+    state, _ = jax.jit(lambda state: jax.lax.scan(step, state, keys))(state)
     out = vq.apply(state, centres, train=False)
     assert len(np.unique(out.indices)) == 12
     cosine = jnp.sum(out.codes * centres, axis=-1) / 8**0.5
