@@ -176,7 +176,7 @@ def head_chunk_bytes(config: RunConfig) -> int:
     """
     if config.stage1.model.head_memory_mb:
         return config.stage1.model.head_memory_mb * MEGABYTE
-    return (8 if jax.default_backend() == "cpu" else 1024) * MEGABYTE
+    return (4 if jax.default_backend() == "cpu" else 1024) * MEGABYTE
 
 
 def total_steps(stage: StageConfig, examples: int) -> int:
