@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from uvim_fsq.nn.attention import MultiHeadAttention
@@ -60,6 +61,30 @@ class EncoderBlock(nn.Module):
         )
 
 
+def scan_layers(body: Callable, depth: int, unroll: int) -> Callable:
+    """`scan(block, x, None) -> (x, None)`: `x = body(block, x)` for each of `depth` layers.
+
+    Of each layer the backward pass keeps the input and the products with weights, and computes
+    the rest (attention's scores, GELU, normalization) again: kept for all layers, these are most
+    of the memory, and on a CPU writing and reading them takes longer than computing them.
+    """
+
+    def layer(block, x, _):
+        return body(block, x), None
+
+    return nn.scan(
+        nn.remat(
+            layer,
+            prevent_cse=False,  # A scan does not merge what its passes compute.
+            policy=jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
+        ),
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        length=depth,
+        unroll=unroll,
+    )
+
+
 class Transformer(nn.Module):
     """A stack of encoder blocks and a final LayerNorm.
 
@@ -76,16 +101,7 @@ class Transformer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b s d"]) -> Float[Array, "b s d"]:
-        def body(block, carry, _):
-            return block(carry), None
-
-        scan = nn.scan(
-            body,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            length=self.depth,
-            unroll=self.unroll,
-        )
+        scan = scan_layers(lambda block, x: block(x), self.depth, self.unroll)
         block = EncoderBlock(
             self.mlp_width, self.num_heads, self.dtype, self.attention, name="layers"
         )

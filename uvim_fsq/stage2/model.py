@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from uvim_fsq.nn.decoder import DecoderBlock
 from uvim_fsq.nn.patches import PatchEmbedding, Size, grid_size
 from uvim_fsq.nn.positions import PositionEmbedding
-from uvim_fsq.nn.transformer import Transformer, layer_norm
+from uvim_fsq.nn.transformer import Transformer, layer_norm, scan_layers
 from uvim_fsq.types import Array, DType, Float, Int
 
 START_TOKEN = 0
@@ -100,15 +100,8 @@ class Stage2Model(nn.Module):
         shifted = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)), constant_values=START_TOKEN)
         x = self.decoder_positions(self.token_embedding(shifted)).astype(self.dtype)
 
-        def body(block, carry, _):
-            return block(carry, encoded), None
-
-        scan = nn.scan(
-            body,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            length=self.decoder_depth,
-            unroll=self.unroll,
+        scan = scan_layers(
+            lambda block, x: block(x, encoded), self.decoder_depth, self.unroll
         )
         x, _ = scan(self.decoder_layers, x, None)
         return self.token_logits(x)
