@@ -53,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     if options.against:
         measured["settings"]["B"] = "A with " + " ".join(options.against)
+    status = 0
     try:
         for name in names:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
@@ -66,9 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
                 options.json.write_text(json.dumps(measured, indent=1) + "\n")
     except WorkerError as error:
         print(f"benchmark.py: {error}", file=sys.stderr)
-        return 1
-    print(table(measured))
-    return 0
+        status = 1
+    if measured["parts"]:
+        print(table(measured))
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ Every part runs in a process of its own, held by a pipe and asked for a few call
 peak, A, B, peak. What slows the machine down for a while then slows all of them, and ratios hold.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -41,7 +42,11 @@ class Worker:
             text=True,
             env=environment,
         )
-        self.ready = self.ask(part=part, case=case, cache=cache)
+        try:
+            self.ready = self.ask(part=part, case=case, cache=cache)
+        except WorkerError:
+            self.stop()
+            raise
 
     def ask(self, **request: Any) -> Result:
         """Sends a request and waits for its answer."""
@@ -57,14 +62,18 @@ class Worker:
         assert self.process.stdin is not None
         self.process.stdin.close()
         answer = self._answer()
-        self.process.wait()
+        self.stop()
         return answer
 
     def stop(self) -> None:
-        """Ends the process without asking."""
+        """Ends the process, whatever it is doing."""
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
     def _answer(self) -> Result:
         assert self.process.stdout is not None
@@ -101,28 +110,26 @@ def measure(
     A result holds times, arithmetic, memory and compile times; see `_summarize`.
     """
     runners: list[_Runner] = []
+    peaks: dict[str, _Runner] = {}
     with tempfile.TemporaryDirectory(prefix="uvim_fsq_benchmark") as scratch:
         caches = [str(Path(scratch) / str(i)) for i in range(len(cases))]
         try:
             for case, cache in zip(cases, caches, strict=True):
                 runners.append(_Runner(Worker(part, case, cache)))
             dtypes = {runner.worker.ready["dtype"] or "float32" for runner in runners}
-            peaks = {
-                dtype: _Runner(Worker(f"peak_{dtype}", cases[0], f"{scratch}/peak"))
-                for dtype in sorted(dtypes)
-            }
+            for dtype in sorted(dtypes):
+                peak = Worker(f"peak_{dtype}", cases[0], f"{scratch}/peak")
+                peaks[dtype] = _Runner(peak)
             everyone = [*runners, *peaks.values()]
             for _ in range(rounds):
                 for runner in everyone:
                     runner.round()
-            for peak in peaks.values():
-                peak.worker.end()
             results = [_summarize(runner, peaks) for runner in runners]
             for result, case, cache in zip(results, cases, caches, strict=True):
                 if part != "loader" and not part.startswith("peak"):
                     result["compile_cached_s"] = _compile_again(part, case, cache)
         finally:
-            for runner in runners:
+            for runner in [*runners, *peaks.values()]:
                 runner.worker.stop()
     return results, {dtype: _peak_result(peak) for dtype, peak in peaks.items()}
 
@@ -131,7 +138,7 @@ def _compile_again(part: str, case: Mapping[str, Any], cache: str) -> float:
     """Tracing and loading what an earlier process compiled, in seconds."""
     worker = Worker(part, case, cache)
     worker.end()
-    return max(0.0, worker.ready["first_call"] - worker.ready["second_call"])
+    return worker.ready["compile_s"]
 
 
 def _summarize(runner: _Runner, peaks: Mapping[str, _Runner]) -> Result:
@@ -164,10 +171,15 @@ def _summarize(runner: _Runner, peaks: Mapping[str, _Runner]) -> Result:
             for own, best in zip(runner.wall, peak.wall, strict=True)
         ]
         result["share_of_peak"] = median(shares)
+        if ready["device"]["platform"] == "cpu":
+            # Of processor time, which other programs on the machine take less from.
+            cpu_peak = work / median(peak.cpu)
+            result["cpu_share_of_peak"] = (
+                ready["flops"] / result["cpu_seconds"] / cpu_peak
+            )
         result["share_of_peak_range"] = [min(shares), max(shares)]
     if runner.worker.part != "loader":
-        compiling = ready["first_call"] - ready["second_call"]
-        result["compile_s"] = max(0.0, compiling)
+        result |= {name: ready[name] for name in ("compile_s", "compile_cpu_s")}
     result["rounds"] = runner.wall
     return result
 

@@ -6,8 +6,8 @@ sampling and prediction through `Inference`.
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -23,6 +23,7 @@ from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
 from uvim_fsq.stage1.objective import stage1_loss
 from uvim_fsq.stage2.objective import stage2_loss
 from uvim_fsq.stage2.sampling import Sampling
+from uvim_fsq.tasks.depth import DepthTask
 from uvim_fsq.training.state import create_state
 from uvim_fsq.training.step import make_step
 from uvim_fsq.types import Array
@@ -57,15 +58,13 @@ class Part:
     run: Callable[[int], Timing]
 
 
-@dataclass(frozen=True)
-class LabelTask:
+class LabelTask(DepthTask):
     """Channels of integer labels: cross-entropy to train, the likeliest class to predict."""
 
-    channels: Mapping[str, int]
-    plane_dtype: np.dtype = field(default=np.dtype(np.int16))
-
-    def __hash__(self):
-        return hash(tuple(self.channels.items()))
+    def __init__(self, image_size: tuple[int, int], classes: Sequence[int]):
+        super().__init__(image_size)
+        self.channels = {f"channel_{i}": count for i, count in enumerate(classes)}
+        self.plane_dtype = np.dtype(np.int16)
 
     def loss(
         self, outputs: Mapping[str, Array], planes: Mapping[str, Array]
@@ -88,8 +87,7 @@ class Setting:
         self.config = config = case.config
         self.task: Any = objects.build_task(config.task)
         if case.channels:
-            names = {f"channel_{i}": count for i, count in enumerate(case.channels)}
-            self.task = LabelTask(names)
+            self.task = LabelTask(config.task.image_size, case.channels)
         self.stage1 = objects.build_stage1(config, self.task).clone(unroll=case.unroll)
         self.stage2 = objects.build_stage2(config).clone(unroll=case.unroll)
         self.chunk_bytes = objects.head_chunk_bytes(config)

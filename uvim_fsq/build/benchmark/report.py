@@ -13,9 +13,11 @@ COLUMNS = (
     "GFLOP/image",
     "GFLOP/s",
     "of peak",
+    "by CPU time",
     "memory GB",
     "device GB",
     "compile s",
+    "CPU s",
     "cached s",
 )
 
@@ -60,7 +62,6 @@ def _notes(entry: Mapping[str, Any]) -> list[str]:
 def _row(result: Mapping[str, Any]) -> tuple[str, ...]:
     images = result["images"]
     work = result["flops"]
-    share = result.get("share_of_peak")
     return (
         result["part"],
         _number(1e3 * result["seconds"]),
@@ -70,18 +71,24 @@ def _row(result: Mapping[str, Any]) -> tuple[str, ...]:
         _number(images and 1e3 * result["cpu_seconds"] / images),
         _number(images and work / images / 1e9),
         _number(work and result["flops_per_second"] / 1e9),
-        f"{share:.1%}" if share else "",
+        _percent(result.get("share_of_peak")),
+        _percent(result.get("cpu_share_of_peak")),
         _gigabytes(result["host_bytes"]),
         _gigabytes(result["device_bytes"]),
         _number(result.get("compile_s")),
+        _number(result.get("compile_cpu_s")),
         _number(result.get("compile_cached_s")),
     )
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | int | None) -> str:
     if not value:
         return ""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _percent(share: float | None) -> str:
+    return f"{share:.1%}" if share else ""
 
 
 def _gigabytes(count: int | None) -> str:

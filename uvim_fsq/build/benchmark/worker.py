@@ -12,38 +12,39 @@ import dataclasses
 import json
 import os
 import sys
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from uvim_fsq.build.benchmark.case import Case
 
 
-def serve(requests: TextIO, answers: TextIO) -> None:
-    """Answers every request, the first of which names the part."""
-    job = json.loads(requests.readline())
+def serve(requests: Iterator[str], tell: Callable[[dict], None]) -> None:
+    """Answers every request, a line of JSON; the first names the part."""
+    job = json.loads(next(requests))
     # Nothing slow is imported before here: a process that waits takes no memory.
     import jax
 
     from uvim_fsq.build.benchmark.parts import PARTS, Setting
     from uvim_fsq.training.compilation_cache import enable_compilation_cache
 
-    def answer(**values: Any) -> None:
-        print(json.dumps(values), file=answers, flush=True)
-
     enable_compilation_cache(job["cache"])
     part = PARTS[job["part"]](Setting(Case.from_dict(job["case"])))
     first, second = part.run(1), part.run(1)
-    answer(
-        device=describe_device(),
-        versions={"jax": jax.__version__, "python": sys.version.split()[0]},
-        images=part.images,
-        flops=part.flops,
-        dtype=part.dtype,
-        first_call=first.wall,
-        second_call=second.wall,
+    tell(
+        dict(
+            device=describe_device(),
+            versions={"jax": jax.__version__, "python": sys.version.split()[0]},
+            images=part.images,
+            flops=part.flops,
+            dtype=part.dtype,
+            second_call=second.wall,
+            compile_s=max(0.0, first.wall - second.wall),
+            compile_cpu_s=max(0.0, first.cpu - second.cpu),
+        )
     )
     for line in requests:
-        answer(**dataclasses.asdict(part.run(json.loads(line)["repeats"])))
-    answer(**peak_memory())
+        tell(dataclasses.asdict(part.run(json.loads(line)["repeats"])))
+    tell(peak_memory())
 
 
 def describe_device() -> dict[str, Any]:
@@ -88,4 +89,4 @@ if __name__ == "__main__":
     # Answers keep the real standard output to themselves; what else is printed goes to errors.
     stdout = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    serve(sys.stdin, stdout)
+    serve(sys.stdin, lambda answer: print(json.dumps(answer), file=stdout, flush=True))
