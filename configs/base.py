@@ -36,4 +36,4 @@ def _small(width, heads, layers, patch, code, batch, steps, warmup) -> RunConfig
 TINY = _small(32, 2, 1, 8, 4, 4, (4, 4), 1)
 QUICKSTART = _small(96, 3, 2, 8, 16, 32, (2000, 2500), 200)
 MIDSIZE = _small(192, 3, 6, 16, 64, 8, (20_000, 20_000), 1000)
-FOLDER = _small(192, 3, 4, 8, 64, 16, (8000, 4000), 400)
+FOLDER = _small(128, 4, 4, 8, 16, 16, (4000, 3000), 400)

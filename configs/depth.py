@@ -22,15 +22,21 @@ def _depth(config, size, bins, levels, data, **changes) -> RunConfig:
 
 
 def _scenes(config, px, bins, levels, *counts) -> RunConfig:
-    return _depth(config, (px, px), bins, levels, ScenesConfig((px, px), *counts))
+    whole = dict(
+        task__crop_area=(1.0, 1.0)
+    )  # Crops make depth ambiguous; scenes are endless.
+    return _depth(
+        config, (px, px), bins, levels, ScenesConfig((px, px), *counts), **whole
+    )
 
 
+_CROPS = dict(task__crop_area=(0.4, 1.0))
 _PAPER = dict(task__crop="uvim", stage1__epochs=200.0, stage2__epochs=50.0)
 PRESETS = {
     "tiny": _scenes(base.TINY, 16, 16, (5, 5), 16, 8),
     "quickstart": _scenes(base.QUICKSTART, 32, 64, (8, 6, 5)),
     "midsize": _scenes(base.MIDSIZE, 128, 134 + 100, (8, 8, 8)),
-    "folder": _depth(base.FOLDER, (96, 128), 128, (8, 5, 5, 5), FolderConfig()),
+    "folder": _depth(base.FOLDER, (48, 64), 128, (8, 6, 5), FolderConfig(), **_CROPS),
     "paper": replace(base.PUBLISHED, data=FolderConfig(), **_PAPER),
 }
 

@@ -15,7 +15,7 @@ TASKS = ("depth",)
 
 def main() -> None:
     """Runs the quickstart of a task."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("task", nargs="?", default="depth", choices=TASKS)
     parser.add_argument("--variant", default="fsq", help="fsq, vq, vq_no_split, ...")
     parser.add_argument(

@@ -10,6 +10,9 @@ import pytest
 _ROOT = Path(__file__).resolve().parent.parent
 _CACHE = Path(os.environ.get("UVIM_FSQ_TEST_CACHE", _ROOT / ".cache" / "tests"))
 
+# Rendered scenes, scans and compiled programs of the tests stay out of the user's cache.
+os.environ["UVIM_FSQ_CACHE"] = str(_CACHE)
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(_CACHE / "jax"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -20,5 +20,7 @@ def test_files_that_it_names_exist():
     text = README.read_text()
     for name in re.findall(r"\]\((docs/[^)]+)\)", text):
         assert (README.parent / name).exists(), name
-    for folder in re.findall(r"\b((?:uvim_fsq/\w+|evaluators|configs|scripts|tests)/)", text):
+    for folder in re.findall(
+        r"\b((?:uvim_fsq/\w+|evaluators|configs|scripts|tests)/)", text
+    ):
         assert (README.parent / folder).is_dir(), folder

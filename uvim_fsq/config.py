@@ -262,9 +262,9 @@ class RunConfig:
         default_factory=ScenesConfig
     )
     """What it is learned from; `--source` changes the kind."""
-    quantizer: Annotated[FSQConfig | VQConfig | IdentityConfig, tyro.conf.AvoidSubcommands] = (
-        field(default_factory=FSQConfig)
-    )
+    quantizer: Annotated[
+        FSQConfig | VQConfig | IdentityConfig, tyro.conf.AvoidSubcommands
+    ] = field(default_factory=FSQConfig)
     """The bottleneck; `--variant` changes the kind."""
     stage1: Stage1Config = Stage1Config()
     """The autoencoder of the target."""

@@ -1,6 +1,5 @@
 """A run that was really trained: tiny, both stages, FSQ, on built-in scenes."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -22,11 +21,3 @@ def tiny_run(tmp_path_factory, tiny_config) -> Path:
     run = tmp_path_factory.mktemp("runs") / "tiny"
     train(tiny_config, run)
     return run
-
-
-@pytest.fixture(scope="session", autouse=True)
-def caches_apart(tmp_path_factory):
-    """Rendered scenes and compiled programs of the tests stay out of the user's cache."""
-    os.environ.setdefault(
-        "UVIM_FSQ_CACHE", str(tmp_path_factory.getbasetemp() / "cache")
-    )

@@ -1,6 +1,6 @@
 """How each task is scored: its evaluator, and what the mean predictors average."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ class Prediction:
             {**item, "prediction": item["predictions"][self.name]}
         )
 
-    def aggregate(self, stats) -> dict[str, float]:
+    def aggregate(self, stats: Sequence[Any]) -> Mapping[str, float | int]:
         """The evaluator's scores."""
         return self.evaluator.aggregate(stats)
 

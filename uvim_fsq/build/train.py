@@ -34,7 +34,7 @@ from uvim_fsq.training.loop import run_loop
 from uvim_fsq.training.progress import Progress, duration
 from uvim_fsq.training.signals import StopSignals
 from uvim_fsq.training.state import abstract_state, create_state
-from uvim_fsq.training.step import make_step, replicated
+from uvim_fsq.training.step import check_batch_size, make_step, replicated
 from uvim_fsq.training.writers import JsonLines, TensorBoard
 from uvim_fsq.types import Tree
 
@@ -74,20 +74,33 @@ def train(
     """
     enable_compilation_cache()
     run = RunDirectory(directory)
+    # All that can be wrong is found before anything is written.
+    for number in stages:
+        stage = config.stage1 if number == 1 else config.stage2
+        check_batch_size(stage.batch_size, stage.micro_batches, jax.device_count())
     task = objects.build_task(config.task)
     sources = {
         part: objects.build_source(config.data, part)
         for part in ("train", "validation")
     }
+    frozen = None
+    if 1 not in stages:
+        if stage1_run is None and not run.config_file.exists():
+            raise ConfigError(
+                f"stage II needs a trained stage I, and {directory} holds none: train stage 1 "
+                "first (--stage both), or give --stage1 RUN"
+            )
+        stage1 = run.stage1_run() if stage1_run is None else RunDirectory(stage1_run)
+        frozen = load_frozen_stage1(stage1, config)
     run.open(config)
+    if stage1_run is not None:
+        run.link_stage1(stage1_run)
     if 1 in stages:
         run_job(
             stage1_job(config, run, task, sources["validation"]), config, task, sources
         )
     if 2 in stages:
-        if stage1_run is not None:
-            run.link_stage1(stage1_run)
-        frozen = load_frozen_stage1(run.stage1_run(), config)
+        frozen = frozen or load_frozen_stage1(run, config)
         job = stage2_job(config, run, task, sources["validation"], frozen)
         run_job(job, config, task, sources)
 

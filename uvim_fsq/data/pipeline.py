@@ -13,7 +13,7 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -54,7 +54,7 @@ def training_batches(
     process_count: int = 1,
     threads: int | None = None,
     prefetch: int = 2,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield shuffled, augmented batches without end, beginning at `start_step`.
 
     `batch_size` counts the examples of a step over all processes; each process gets
@@ -90,7 +90,7 @@ def evaluation_batches(
     indices: Sequence[int] | None = None,
     threads: int | None = None,
     prefetch: int = 2,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield every example of the source (or of `indices`) once, in order, in equal batches.
 
     The last batch is filled up with the last example, `mask` False. All processes get the same
@@ -135,7 +135,7 @@ def _load_batches(
     plans: Iterable[_Plan],
     threads: int | None,
     prefetch: int,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Keep `prefetch` batches in the making in a thread pool, and yield them in order."""
     # OpenCV's own threads would fight with the pool's.
     cv2.setNumThreads(0)

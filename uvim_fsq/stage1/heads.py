@@ -58,7 +58,8 @@ def head_loss(
     """
 
     def add(sums, chunk):
-        new = _chunk_loss(task_loss, dtype, tokens, *chunk, weights)
+        heads, planes = chunk
+        new = _chunk_loss(task_loss, dtype, tokens, heads, planes, weights)
         return jax.tree.map(jnp.add, sums, new), None
 
     zeros = (jnp.zeros(()), {name: jnp.zeros(()) for name in heads})

@@ -1,5 +1,6 @@
 """Stage I: the autoencoder of the target, with a discrete bottleneck."""
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -151,12 +152,13 @@ class Stage1Model(nn.Module):
         image: Num[Array, "b h w c"] | None,
     ) -> Float[Array, "b n m"]:
         """The continuous code `z` of a target, float32."""
-        tokens = sum(
+        embedded = [
             embedding(patchify(planes[name], self.patch_size))
             for name, embedding in self.embedding.items()
-        )
+        ]
+        tokens = functools.reduce(jnp.add, embedded)
         if self.encoder_context:
-            tokens = tokens + self.encoder_image(image)
+            tokens = tokens + self.encoder_image(_given(image, "image, its context,"))
         tokens = self.encoder(self.encoder_positions(tokens))
         return self.to_code(self.downsample(tokens.astype(jnp.float32)))
 
@@ -174,7 +176,9 @@ class Stage1Model(nn.Module):
         """The decoder's trunk: one token per patch, for the heads."""
         tokens = self.upsample(self.from_code(codes))
         if self.decoder_context:
-            tokens = tokens + self.decoder_image(image).astype(tokens.dtype)
+            tokens = tokens + self.decoder_image(
+                _given(image, "image, its context,")
+            ).astype(tokens.dtype)
         return self.decoder(self.decoder_positions(tokens))
 
     def __call__(
@@ -196,9 +200,12 @@ class Stage1Model(nn.Module):
         quantized = self.quantizer(self.latent(planes, image), train=train)
         codes = quantized.codes
         if train and self.code_dropout != "none":
-            threshold_key, permutation_key = jax.random.split(key)
+            threshold_key, permutation_key = jax.random.split(
+                _given(key, "random key, for code dropout,")
+            )
+            batch, length = codes.shape[:2]
             mask = code_dropout_mask(
-                self.code_dropout, *codes.shape[:2], threshold_key, permutation_key
+                self.code_dropout, batch, length, threshold_key, permutation_key
             )
             codes = jnp.where(mask[..., None], codes, 0.0)
         return Stage1Output(self.decode_tokens(codes, image), quantized)
@@ -223,3 +230,9 @@ class Stage1Model(nn.Module):
     ) -> dict[str, Float[Array, "b p v x"]]:
         """Outputs for a target's own code; touches every parameter, so `init` uses it."""
         return self.outputs(self(planes, image, train=False).tokens)
+
+
+def _given(array: Array | None, what: str) -> Array:
+    if array is None:
+        raise ValueError(f"this stage-I model needs the {what} and got None")
+    return array

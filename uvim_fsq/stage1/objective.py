@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import jax.numpy as jnp
 
 from uvim_fsq.nn.patches import patchify, scale_image
 from uvim_fsq.quantizers.usage import codebook_perplexity, codebook_usage
 from uvim_fsq.stage1.heads import TaskLoss, head_loss, number_of_chunks
-from uvim_fsq.stage1.model import Stage1Model
+from uvim_fsq.stage1.model import Stage1Model, Stage1Output
 from uvim_fsq.types import Array, Key, Num, Tree
 
 LossFunction = Callable[
@@ -53,8 +54,9 @@ def stage1_loss(
     def loss_function(params, collections, frozen, batch, key):
         image = scale_image(batch["image"])
         planes = split_planes(batch["planes"], model.channels)
-        output = model.apply(
-            {"params": params, **collections}, planes, image, train=train, key=key
+        variables = {"params": params, **collections}
+        output = cast(
+            Stage1Output, model.apply(variables, planes, image, train=train, key=key)
         )
         patches = {
             name: patchify(plane, model.patch_size) for name, plane in planes.items()
@@ -67,9 +69,10 @@ def stage1_loss(
             4 * math.prod(tokens.shape[:2]) * logits_per_pixel,
             chunk_bytes,
         )
-        total, by_channel = head_loss(
+        sums: tuple[Array, dict] = head_loss(
             task_loss, chunks, model.dtype, tokens, heads, patches, weights
         )
+        total, by_channel = sums
         scale = 1 / (pixels * weights.sum())
         metrics = {f"loss_{name}": loss * scale for name, loss in by_channel.items()}
         quantized = output.quantized

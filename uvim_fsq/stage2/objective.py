@@ -1,6 +1,7 @@
 """What stage II minimizes: the cross-entropy of the guiding code."""
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import jax.numpy as jnp
 
@@ -24,7 +25,8 @@ def stage2_loss(model: Stage2Model, encode_target: EncodeTarget):
     def loss_function(params, collections, frozen, batch, key: Key | None):
         image = scale_image(batch["image"])
         indices = encode_target(frozen, batch)
-        logits = model.apply({"params": params, **collections}, image, indices)
+        variables = {"params": params, **collections}
+        logits = cast(Array, model.apply(variables, image, indices))
         tokens = indices_to_tokens(indices)
         losses = softmax_cross_entropy(logits[..., None], tokens[..., None])[..., 0]
         weights = batch.get("mask", jnp.ones(image.shape[0])).astype(jnp.float32)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -127,7 +127,7 @@ def sample(
         for layer, cache, kept in zip(layers, caches, cross, strict=True):
             x, cache = run(layer, x, cache, position, kept, method="step")
             new_caches.append(cache)
-        logits = model.apply({"params": params}, x, method="token_logits")
+        logits = cast(Array, model.apply({"params": params}, x, method="token_logits"))
         position_keys = jax.vmap(
             jax.vmap(lambda key: jax.random.fold_in(key, position))
         )(keys)

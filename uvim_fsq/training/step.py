@@ -92,6 +92,17 @@ def _key_words(seed: int) -> Any:
     return jax.random.key_data(jax.random.key(seed))
 
 
+def check_batch_size(batch_size: int, micro_batches: int, devices: int) -> None:
+    """Raises ValueError if the devices times the micro-batches do not divide the batch."""
+    parts = devices * micro_batches
+    if micro_batches < 1 or batch_size < 1 or batch_size % parts:
+        raise ValueError(
+            f"the batch of {batch_size} examples cannot be split evenly over "
+            f"{devices} device(s) x {micro_batches} micro-batch(es): make it a "
+            f"multiple of {max(parts, 1)}."
+        )
+
+
 def make_step(
     loss_function: LossFunction,
     update_collections: UpdateCollections,
@@ -117,13 +128,7 @@ def make_step(
     Raises ValueError if the devices times the micro-batches do not divide the batch.
     """
     mesh = data_mesh() if mesh is None else mesh
-    parts = mesh.size * micro_batches
-    if micro_batches < 1 or batch_size < 1 or batch_size % parts:
-        raise ValueError(
-            f"the batch of {batch_size} examples cannot be split evenly over "
-            f"{mesh.size} device(s) x {micro_batches} micro-batch(es): make it a "
-            f"multiple of {max(parts, 1)}."
-        )
+    check_batch_size(batch_size, micro_batches, mesh.size)
 
     def step(state: TrainState, frozen: Tree, batch: Tree, key: Array):
         _check_batch(batch, batch_size)

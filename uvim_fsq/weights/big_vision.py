@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import flax.traverse_util
 import ml_dtypes
@@ -144,7 +145,7 @@ def translate(
             break
     for target, by_index in layers.items():
         found[target] = _stack(target, by_index)
-    flat = flax.traverse_util.flatten_dict(expected, sep="/")
+    flat: dict[str, Any] = flax.traverse_util.flatten_dict(expected, sep="/")
     matched = {name: _fit(name, found.get(name), array) for name, array in flat.items()}
     return flax.traverse_util.unflatten_dict(matched, sep="/")
 
@@ -156,7 +157,7 @@ def _stack(name: str, by_index: Mapping[int, np.ndarray]) -> np.ndarray:
     return np.stack([by_index[i] for i in range(len(by_index))])
 
 
-def _fit(name: str, array: np.ndarray | None, expected) -> np.ndarray:
+def _fit(name: str, array: Any, expected: Any) -> np.ndarray:
     if array is None:
         raise WeightsError(
             f"the checkpoint has no array for {name} of shape {tuple(expected.shape)}: it is of "
