@@ -296,6 +296,8 @@ batches = training_batches(
 )
 next(batches)
 if sys.argv[1] == "interrupt":
+    # A shell that starts tests in the background has them ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     for batch in batches:
         pass

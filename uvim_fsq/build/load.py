@@ -6,9 +6,15 @@ from typing import Any
 
 import jax
 
+from uvim_fsq import config_json
 from uvim_fsq.build import objects
 from uvim_fsq.build.inference import Inference
-from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, tree_hash
+from uvim_fsq.build.run_directory import (
+    RunDirectory,
+    StageDirectory,
+    differences,
+    tree_hash,
+)
 from uvim_fsq.config import ConfigError, RunConfig
 from uvim_fsq.stage1.model import Stage1Model
 from uvim_fsq.training.checkpoint import Checkpoints
@@ -32,22 +38,24 @@ def load_frozen_stage1(run: RunDirectory, config: RunConfig) -> FrozenStage1:
       ConfigError: if the run is of another task, quantizer or stage-I model, or not trained.
     """
     theirs = run.config()
-    for name, ours, other in (
-        ("task", config.task, theirs.task),
-        ("quantizer", config.quantizer, theirs.quantizer),
-        ("stage1.model", config.stage1.model, theirs.stage1.model),
-    ):
-        if ours != other:
-            raise ConfigError(
-                f"stage I in {run.path} has other settings of {name} ({other}) than asked for "
-                f"({ours}): give a stage I with the same settings"
-            )
+    found = differences(_stage1_identity(theirs), _stage1_identity(config))
+    if found:
+        raise ConfigError(
+            f"stage I in {run.path} has other settings than asked for ({'; '.join(found)}): "
+            "give a stage I with the same settings, or its settings"
+        )
     task = objects.build_task(config.task)
     model = objects.build_stage1(config, task)
     variables, step = _variables(
         run.stage1, theirs, lambda key: objects.init_stage1(model, task, key), 1
     )
     return FrozenStage1(model, variables, {"step": step, "hash": tree_hash(variables)})
+
+
+def _stage1_identity(config: RunConfig) -> dict[str, Any]:
+    tree = config_json.to_dict(config)
+    stage1 = {"model": tree["stage1"]["model"]}
+    return {"task": tree["task"], "quantizer": tree["quantizer"], "stage1": stage1}
 
 
 def load_inference(run: RunDirectory, seed: int | None = None) -> Inference:

@@ -91,7 +91,9 @@ class RunDirectory:
           ConfigError: if the folder holds a run with other settings, naming what differs.
         """
         if self.config_file.exists():
-            differences = _differences(config_json.load(self.config_file), config)
+            differences = identity_differences(
+                config_json.load(self.config_file), config
+            )
             if differences:
                 raise ConfigError(
                     f"{self.path} holds a run with other settings ({'; '.join(differences)}): "
@@ -115,14 +117,18 @@ class RunDirectory:
         return config_json.load(self.config_file)
 
 
-def _differences(old: RunConfig, new: RunConfig, limit: int = 5) -> list[str]:
+def identity_differences(old: RunConfig, new: RunConfig) -> list[str]:
     """What identifies a run and is not the same in both, as sentences."""
-    flat = []
-    for config in (old, new):
-        tree = config_json.to_dict(config)
+    trees = [config_json.to_dict(config) for config in (old, new)]
+    for tree in trees:
         for changeable in ("output", "evaluation", "loader_threads"):
             tree.pop(changeable, None)
-        flat.append(dict(_flatten(tree)))
+    return differences(*trees)
+
+
+def differences(old: Any, new: Any, limit: int = 5) -> list[str]:
+    """The leaves in which two trees of settings differ, as sentences."""
+    flat = [dict(_flatten(tree)) for tree in (old, new)]
     names = sorted(set(flat[0]) | set(flat[1]))
     found = [
         f"{name} is {flat[0].get(name)} there and {flat[1].get(name)} here"
