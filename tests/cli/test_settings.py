@@ -85,7 +85,7 @@ def test_source_changes_kind_and_keeps_what_is_there():
     assert with_source(config, "scenes") is config
     assert with_source(config, "folder").data == FolderConfig()
     folder = get_config(preset="folder")
-    assert with_source(folder, "scenes").data == ScenesConfig(size=(96, 128))
+    assert with_source(folder, "scenes").data == ScenesConfig(size=folder.task.image_size)
 
 
 def test_evaluation_settings_are_a_part():
@@ -96,3 +96,8 @@ def test_evaluation_settings_are_a_part():
     assert settings.data == get_config().data
     with pytest.raises(ConfigError, match="no option --stage1.steps"):
         override(settings, ["--stage1.steps", "3"])
+
+
+def test_skip_broken_has_a_short_name():
+    config = with_source(get_config("fsq", "tiny"), "folder")
+    assert override(config, ["--skip-broken"]).data.skip_broken

@@ -197,5 +197,5 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}."
-    text = str(error)
+    text = "; ".join([str(error).rstrip("."), *getattr(error, "__notes__", [])])
     return text if text.endswith((".", "?", "!")) else f"{text}."

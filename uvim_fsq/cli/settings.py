@@ -59,6 +59,8 @@ def override(config: Any, words: Sequence[str], options: Sequence[str] = ()) -> 
     `words` are options with values, as they came; `options` are what else the command takes, for
     suggestions. Giving one of `steps` and `epochs` clears the other. Raises ConfigError.
     """
+    # What the scan of a folder proposes to give; short, because it is given in a hurry.
+    words = ["--data.skip-broken" if w == "--skip-broken" else w for w in words]
     flags = _flags(config)
     names = _check_words(words, flags, options)
     for name in names:

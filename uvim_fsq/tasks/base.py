@@ -11,6 +11,10 @@ Size = tuple[int, int]
 """Height and width in pixels."""
 
 
+class TaskError(ValueError):
+    """Data that a task, as it is set, cannot use; the message is one sentence for the user."""
+
+
 @runtime_checkable
 class Task(Protocol):
     """The seam between a dataset's labels and the two models.

@@ -16,7 +16,7 @@ from uvim_fsq.data.transforms import (
     resize_nearest,
 )
 from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
-from uvim_fsq.tasks.base import Size
+from uvim_fsq.tasks.base import Size, TaskError
 from uvim_fsq.types import Array, Example, Float, Int, Num, UInt8
 
 NYU_SIZE = (480, 640)
@@ -83,7 +83,7 @@ class DepthTask:
         """
         image, depth = example["image"], _metres(example["depth"])
         if image.shape[:2] != depth.shape:
-            raise ValueError(
+            raise TaskError(
                 f"image and depth must have the same size, found {image.shape[:2]} and "
                 f"{depth.shape}: give depth at the size of its image."
             )
@@ -177,7 +177,7 @@ class DepthTask:
             return 0, 0, *size
         scale = size[0] / NYU_SIZE[0]
         if abs(size[1] - NYU_SIZE[1] * scale) > 1:
-            raise ValueError(
+            raise TaskError(
                 f'crop="{self.crop}" is made for frames of NYU Depth v2, 480 x 640 or the same '
                 f'aspect; found {size[0]} x {size[1]}: use crop="none" for other frames.'
             )

@@ -92,11 +92,15 @@ def _key_words(seed: int) -> Any:
     return jax.random.key_data(jax.random.key(seed))
 
 
+class BatchSizeError(ValueError):
+    """A batch that cannot be shared evenly."""
+
+
 def check_batch_size(batch_size: int, micro_batches: int, devices: int) -> None:
-    """Raises ValueError if the devices times the micro-batches do not divide the batch."""
+    """Raises BatchSizeError if devices times micro-batches do not divide the batch."""
     parts = devices * micro_batches
     if micro_batches < 1 or batch_size < 1 or batch_size % parts:
-        raise ValueError(
+        raise BatchSizeError(
             f"the batch of {batch_size} examples cannot be split evenly over "
             f"{devices} device(s) x {micro_batches} micro-batch(es): make it a "
             f"multiple of {max(parts, 1)}."
@@ -125,7 +129,7 @@ def make_step(
       `l2_grads` (before clipping, without frozen arrays), `l2_updates`, `l2_params`
       (after the update), and `finite`: 1, or 0 if a loss, norm or collection is not.
 
-    Raises ValueError if the devices times the micro-batches do not divide the batch.
+    Raises BatchSizeError if devices times micro-batches do not divide the batch.
     """
     mesh = data_mesh() if mesh is None else mesh
     check_batch_size(batch_size, micro_batches, mesh.size)
