@@ -85,7 +85,9 @@ def test_source_changes_kind_and_keeps_what_is_there():
     assert with_source(config, "scenes") is config
     assert with_source(config, "folder").data == FolderConfig()
     folder = get_config(preset="folder")
-    assert with_source(folder, "scenes").data == ScenesConfig(size=folder.task.image_size)
+    assert with_source(folder, "scenes").data == ScenesConfig(
+        size=folder.task.image_size
+    )
 
 
 def test_evaluation_settings_are_a_part():

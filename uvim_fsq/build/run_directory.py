@@ -123,7 +123,7 @@ def identity_differences(old: RunConfig, new: RunConfig) -> list[str]:
     for tree in trees:
         for changeable in ("output", "evaluation", "loader_threads"):
             tree.pop(changeable, None)
-    return differences(*trees)
+    return differences(trees[0], trees[1])
 
 
 def differences(old: Any, new: Any, limit: int = 5) -> list[str]:

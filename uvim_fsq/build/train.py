@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from uvim_fsq.tasks.base import Task
 from uvim_fsq.training.checkpoint import Checkpoints
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 from uvim_fsq.training.hooks import (
+    Hook,
     Score,
     checkpoint_hook,
     evaluation_hook,
@@ -165,7 +166,6 @@ def run_job(
     job: StageJob, config: RunConfig, task: Task, sources: Mapping[str, Source]
 ) -> None:
     """Trains to the last step, from the last checkpoint if there is one."""
-    output = config.output
     steps = objects.total_steps(job.stage, len(sources["train"]))
     optimizer, learning_rate = objects.build_optimizer(job.stage, steps)
     step = make_step(
@@ -190,46 +190,9 @@ def run_job(
             return
         if first:
             print(f"{job.name}: continuing after step {first} of {steps}")
-        writers = [
-            JsonLines(job.directory.metrics, resume_step=first),
-            TensorBoard(job.directory.path / "tensorboard", resume_step=first),
-        ]
-        for writer in writers:
-            stack.enter_context(writer)
-        progress = stack.enter_context(Progress(job.name, steps, first_step=first))
-        score = Score("loss")
-        hooks = [
-            logging_hook(
-                [*writers, progress], output.log_every, batch_size=job.stage.batch_size
-            ),
-            evaluation_hook(
-                lambda state: job.validation(state, job.frozen, writers[1]),
-                output.evaluate_every,
-                writers=[*writers, progress],
-                score=score,
-            ),
-            checkpoint_hook(
-                checkpoints,
-                output.checkpoint_every,
-                score=score,
-                also_every=(output.evaluate_every,),
-            ),
-        ]
-        if output.profile:
-            hooks.append(profile_hook(job.directory.path / "profile", first + 10))
+        hooks = _hooks(job, config, checkpoints, first, steps, stack)
         batches = stack.enter_context(
-            contextlib.closing(
-                training_batches(
-                    sources["train"],
-                    training_transform(task),
-                    batch_size=job.stage.batch_size,
-                    seed=job.seed,
-                    start_step=first,
-                    process_index=jax.process_index(),
-                    process_count=jax.process_count(),
-                    threads=config.loader_threads or None,
-                )
-            )
+            contextlib.closing(_batches(job, config, task, sources["train"], first))
         )
         began = time.monotonic()
         run_loop(
@@ -253,6 +216,59 @@ def run_job(
             },
         )
         print(f"{job.name}: {steps - first} steps in {duration(seconds)}")
+
+
+def _hooks(
+    job: StageJob,
+    config: RunConfig,
+    checkpoints: Checkpoints,
+    first: int,
+    steps: int,
+    stack: contextlib.ExitStack,
+) -> list[Hook]:
+    """Logs, validation, checkpoints and profile; the stack closes what they write to."""
+    output = config.output
+    tensorboard = TensorBoard(job.directory.path / "tensorboard", resume_step=first)
+    writers = [
+        stack.enter_context(JsonLines(job.directory.metrics, resume_step=first)),
+        stack.enter_context(tensorboard),
+        stack.enter_context(Progress(job.name, steps, first_step=first)),
+    ]
+    score = Score("loss")
+    hooks = [
+        logging_hook(writers, output.log_every, batch_size=job.stage.batch_size),
+        evaluation_hook(
+            lambda state: job.validation(state, job.frozen, tensorboard),
+            output.evaluate_every,
+            writers=writers,
+            score=score,
+        ),
+        checkpoint_hook(
+            checkpoints,
+            output.checkpoint_every,
+            score=score,
+            also_every=(output.evaluate_every,),
+        ),
+    ]
+    if output.profile:
+        hooks.append(profile_hook(job.directory.path / "profile", first + 10))
+    return hooks
+
+
+def _batches(
+    job: StageJob, config: RunConfig, task: Task, source: Source, first: int
+) -> Generator[dict[str, np.ndarray], None, None]:
+    """This process's part of the training batches from step `first` on."""
+    return training_batches(
+        source,
+        training_transform(task),
+        batch_size=job.stage.batch_size,
+        seed=job.seed,
+        start_step=first,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        threads=config.loader_threads or None,
+    )
 
 
 def _start(job: StageJob, optimizer, checkpoints: Checkpoints, sharding):
