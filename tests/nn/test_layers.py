@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from uvim_fsq.nn.attention import MultiHeadAttention
+from uvim_fsq.nn.attention import MultiHeadAttention, attend
 from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
 from uvim_fsq.nn.patches import (
     LabelEmbedding,
@@ -176,3 +176,22 @@ def test_bfloat16_products_stay_close_and_parameters_stay_float32():
     assert out.dtype == jnp.bfloat16
     difference = np.abs(np.asarray(out, np.float32) - exact.apply(variables, tokens))
     assert 0 < difference.max() < 0.15
+
+
+@pytest.mark.parametrize(
+    "dtype, tolerance", [(jnp.float32, 1e-5), (jnp.bfloat16, 2e-2)]
+)
+def test_a_single_query_attends_as_one_of_several(dtype, tolerance):
+    """Sampling's own formula against the library's, masked keys included."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    query, key, value = (
+        jax.random.normal(k, (2, length, 3, 8), dtype)
+        for k, length in zip(keys, (4, 7, 7), strict=True)
+    )
+    mask = (jnp.arange(7) <= 4)[None, None, None]
+    together = attend(query, key, value, mask=mask)
+    alone = attend(query[:, :1], key, value, mask=mask)
+    assert alone.dtype == together.dtype == dtype
+    np.testing.assert_allclose(
+        alone.astype(jnp.float32), together[:, :1].astype(jnp.float32), atol=tolerance
+    )

@@ -27,6 +27,8 @@ def attend(
       implementation: "xla" or, on an NVIDIA GPU in bfloat16 or float16 with a head size that is
         a multiple of 8, "cudnn".
     """
+    if query.shape[1] == 1 and not causal:
+        return _attend_one(query, key, value, mask)
     return jax.nn.dot_product_attention(
         query,
         key,
@@ -35,6 +37,16 @@ def attend(
         is_causal=causal,
         implementation=implementation,  # type: ignore[arg-type]
     )
+
+
+def _attend_one(query, key, value, mask):
+    """A single query, as when sampling: bound by memory, and faster without matrix products."""
+    query = query.astype(jnp.float32) * query.shape[-1] ** -0.5
+    logits = (query * key).sum(-1)  # (b s heads)
+    if mask is not None:
+        logits = jnp.where(jnp.moveaxis(mask[:, :, 0], 1, 2), logits, -jnp.inf)
+    weights = jax.nn.softmax(logits, axis=1)
+    return (weights[..., None] * value).sum(1, keepdims=True).astype(value.dtype)
 
 
 class MultiHeadAttention(nn.Module):
