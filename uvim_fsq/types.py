@@ -13,7 +13,7 @@ otherwise. `*b` stands for any number of leading axes.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -35,12 +35,25 @@ DType = Any
 Example = Mapping[str, Any]
 """One example of a source: `image` uint8 (h w 3), `id` str, and what its labels are:
 `depth` float32 (h w) in metres with 0 where it is missing, `panoptic` int32 (h w) with the
-segment id of each pixel and `segments`, a list of dicts (`id`, `category_id`, `iscrowd`, `area`)."""
+segment id of each pixel, 0 for void, and `segments`, a list of dicts (`id`, `category_id`, `iscrowd`,
+`area` in pixels). Panoptic predictions have the same form."""
+
+
+class Category(NamedTuple):
+    """A class of a panoptic dataset; a thing is counted, stuff is not."""
+
+    id: int
+    name: str
+    isthing: bool
+    color: tuple[int, int, int]
+    """RGB, 0 to 255."""
+
 
 __all__ = [
     "AnyArray",
     "Array",
     "Bool",
+    "Category",
     "DType",
     "Example",
     "Float",

@@ -16,7 +16,7 @@ from uvim_fsq.data.scene_example import fields, render_example
 from uvim_fsq.data.scene_layout import sample_scene
 from uvim_fsq.data.scenes import CATEGORIES, Scenes
 
-CLASS = {row["name"]: row["id"] for row in CATEGORIES}
+CLASS = {row.name: row.id for row in CATEGORIES}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_example_has_the_arrays_that_a_source_promises(source):
         image[:] = 0  # A transform may write into what it gets.
     assert source[0]["image"].any()
     assert source.example_id(17) == source[17]["id"] == "scene-3-train-000017"
-    assert equal(source.reference(5), source[5])
+    assert equal(source.reference(5), {**source[5], "size": (32, 32)})
 
 
 def test_depth_is_dense_and_as_in_a_room(source):
@@ -91,16 +91,16 @@ def test_segments_describe_the_map(source):
         assert min(counted) == 1 and min(counted.values()) >= 4
         assert all(s["iscrowd"] == 0 for s in example["segments"])
         classes = [s["category_id"] for s in example["segments"]]
-        stuff = [c for c in classes if not CATEGORIES[c - 1]["isthing"]]
+        stuff = [c for c in classes if not CATEGORIES[c - 1].isthing]
         assert len(stuff) == len(set(stuff))
 
 
 def test_every_class_appears_and_scenes_hold_several_things(source):
     segments = [source[i]["segments"] for i in range(len(source))]
     seen = {s["category_id"] for row in segments for s in row}
-    assert seen == {row["id"] for row in CATEGORIES} == set(range(1, 18))
+    assert seen == {row.id for row in CATEGORIES} == set(range(1, 18))
     things = [
-        sum(CATEGORIES[s["category_id"] - 1]["isthing"] for s in r) for r in segments
+        sum(CATEGORIES[s["category_id"] - 1].isthing for s in r) for r in segments
     ]
     assert np.mean(np.array(things) >= 3) > 0.9 and max(things) <= 15
 
@@ -111,7 +111,7 @@ def test_colour_tells_classes_apart(source):
     for i in range(len(source)):
         example = source[i]
         for segment in example["segments"]:
-            name = CATEGORIES[segment["category_id"] - 1]["name"]
+            name = CATEGORIES[segment["category_id"] - 1].name
             if name in colours:
                 where = example["panoptic"] == segment["id"]
                 colours[name].append(example["image"][where].mean(0))

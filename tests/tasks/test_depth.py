@@ -163,11 +163,15 @@ def test_without_augmentation_training_sees_what_is_evaluated():
 )
 def test_evaluated_part(crop, size, rows, columns):
     frame = np.arange(size[0] * size[1], dtype=np.float32).reshape(size)
-    reference = DepthTask(crop=crop).reference({"depth": frame, "id": "a"})
+    image = np.zeros((*size, 3), np.uint8)
+    reference = DepthTask(crop=crop).reference(
+        {"image": image, "depth": frame, "id": "a"}
+    )
     np.testing.assert_array_equal(
         reference["depth"], frame[rows[0] : rows[1], columns[0] : columns[1]]
     )
     assert reference["size"] == reference["depth"].shape and reference["id"] == "a"
+    assert reference["image"].shape == (*reference["size"], 3)
 
 
 def test_nyu_crops_refuse_frames_of_another_aspect():

@@ -17,6 +17,7 @@ from uvim_fsq.data.images import (
     read_image,
 )
 from uvim_fsq.data.scan import Files, cache_directory, cache_name, scan
+from uvim_fsq.types import Category
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +87,11 @@ class RgbdFolder:
         self._ids = ids
         self._files = files
 
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """None: depth has no classes."""
+        return ()
+
     def __len__(self) -> int:
         return len(self._ids)
 
@@ -95,9 +101,8 @@ class RgbdFolder:
         return {"image": image, "depth": self._depth(index), "id": self._ids[index]}
 
     def reference(self, index: int) -> dict[str, Any]:
-        """`depth` at its original size, `size` (height, width) and `id`."""
-        name = self._ids[index]
-        return {"depth": self._depth(index), "size": self._sizes[name], "id": name}
+        """The example, which has its original size, and its `size` (height, width)."""
+        return {**self[index], "size": self._sizes[self._ids[index]]}
 
     def example_id(self, index: int) -> str:
         """The picture's path without `rgb/` and its ending, as `0002` or `train/0002`."""

@@ -12,7 +12,7 @@ from uvim_fsq.data.scene_categories import CATEGORIES
 from uvim_fsq.data.scene_example import GENERATOR_VERSION
 from uvim_fsq.data.scene_layout import SPLITS
 from uvim_fsq.data.scene_prepare import prepare_scenes
-from uvim_fsq.types import Example
+from uvim_fsq.types import Category, Example
 
 __all__ = ["CATEGORIES", "GENERATOR_VERSION", "Scenes"]
 
@@ -54,6 +54,11 @@ class Scenes:
         self._open: dict[int, dict[str, np.ndarray]] = {}
 
     @property
+    def categories(self) -> tuple[Category, ...]:
+        """The classes of the panoptic maps."""
+        return CATEGORIES
+
+    @property
     def folder(self) -> Path:
         """Where the rendered scenes are."""
         return self._stream.folder
@@ -78,8 +83,8 @@ class Scenes:
         }
 
     def reference(self, index: SupportsIndex, /) -> dict[str, Any]:
-        """The same as the example: the scene's original size is the size it is rendered at."""
-        return dict(self[index])
+        """The example and its `size`: the original size is the size it is rendered at."""
+        return {**self[index], "size": self.size}
 
     def example_id(self, index: SupportsIndex, /) -> str:
         """A name such as `scene-0-train-000017`: the seed, the split, the number."""

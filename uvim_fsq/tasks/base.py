@@ -19,15 +19,15 @@ class TaskError(ValueError):
 class Task(Protocol):
     """The seam between a dataset's labels and the two models.
 
-    A target lives in task space (metres, segments, colours). `encode` turns it into planes, which
+    A target lives in task space (metres, classes and instances, colours). `encode` turns it into planes, which
     the model reads and predicts, and `decode` turns the model's outputs back. There are two kinds of
     planes, told apart by their type alone: integer planes (h w c) hold one class per pixel for each
     of the channels, in the order of `channels`, and a class outside [0, classes) is ignored; float
     planes (h w v) are the v values per pixel of the only channel.
 
     Loader threads call `preprocess` and `encode`, which use NumPy and OpenCV only; `loss` and `decode`
-    are JAX, work on any chunk of tokens, and see patches: `x` pixels on the last axis of outputs,
-    with the classes or values `v` on the axis before.
+    are JAX and see patches: `x` pixels on the last axis of outputs, with the classes or values `v` on
+    the axis before. `loss` works on any chunk of tokens, `decode` on whole pictures.
     """
 
     @property
@@ -53,8 +53,9 @@ class Task(Protocol):
     def preprocess(
         self, example: Example, generator: np.random.Generator, train: bool
     ) -> dict[str, Any]:
-        """`image` uint8 (h w 3) and `target`, both at `image_size`.
+        """`image` (h w 3) and `target`, both at `image_size`.
 
+        The image is uint8, or float32 scaled to [-1, 1] where the protocol wants more than 8 bits.
         When training, image and target are augmented together, by `generator` alone; otherwise the
         part of the frame that the evaluation protocol scores is used.
         """
@@ -79,17 +80,22 @@ class Task(Protocol):
         ...
 
     def decode(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
-        """What the outputs (*b v x) say, by name, (*b x) or (*b x v)."""
+        """What the outputs (b p v x) of whole pictures say, by name, (b p x) or (b p x v)."""
         ...
 
-    def restore(self, prediction: Mapping[str, np.ndarray], size: Size) -> np.ndarray:
-        """The prediction of one picture at `size`, from what `decode` made, joined to (h w ...)."""
+    def restore(self, prediction: Mapping[str, np.ndarray], size: Size) -> Any:
+        """The prediction of one picture at `size`, from what `decode` made, joined to (h w ...).
+
+        Depth is (h w) in metres, colours are (h w 3) in [-1, 1], a panoptic map has the form of an
+        example's labels, see `uvim_fsq.types.Example`.
+        """
         ...
 
     def reference(self, reference: Mapping[str, Any]) -> dict[str, Any]:
-        """The part of a source's reference that is scored, with its `size`."""
+        """The part of a source's reference that is scored, with its `image` and its `size`."""
         ...
 
-    def visualize(self, image: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-        """A picture for the eye, uint8 (h w 3), of a restored prediction or target."""
+    def visualize(self, image: np.ndarray, prediction: Any) -> np.ndarray:
+        """A picture for the eye, uint8 (h w 3), of a restored prediction or a target, at the size
+        of `image` (h w 3, uint8)."""
         ...

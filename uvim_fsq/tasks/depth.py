@@ -149,10 +149,11 @@ class DepthTask:
         return resize_nearest(np.asarray(prediction["depth"]), size)
 
     def reference(self, reference: Mapping[str, Any]) -> dict[str, Any]:
-        """`depth` float32 (h w) of the evaluated part at its original resolution, and `size`."""
+        """`depth` float32 (h w) and `image` of the evaluated part at full resolution, and `size`."""
         depth = _metres(reference["depth"])
-        depth = crop(depth, self._evaluation_box(depth.shape))
-        return {**reference, "depth": depth, "size": depth.shape}
+        box = self._evaluation_box(depth.shape)
+        depth, image = crop(depth, box), crop(reference["image"], box)
+        return {**reference, "image": image, "depth": depth, "size": depth.shape}
 
     def visualize(
         self, image: UInt8[np.ndarray, "h w 3"], prediction: Num[np.ndarray, "h w"]
