@@ -1,27 +1,25 @@
-"""The classes of the built-in scenes."""
+"""The classes of the built-in scenes, as a table in COCO's style."""
 
-from uvim_fsq.types import Category
+CATEGORIES: list[dict] = [
+    {"id": 1, "name": "table", "isthing": 1, "color": [166, 110, 60]},
+    {"id": 2, "name": "chair", "isthing": 1, "color": [0, 128, 128]},
+    {"id": 3, "name": "sofa", "isthing": 1, "color": [88, 96, 200]},
+    {"id": 4, "name": "bed", "isthing": 1, "color": [150, 190, 255]},
+    {"id": 5, "name": "cabinet", "isthing": 1, "color": [200, 160, 220]},
+    {"id": 6, "name": "bookcase", "isthing": 1, "color": [120, 40, 110]},
+    {"id": 7, "name": "lamp", "isthing": 1, "color": [255, 220, 60]},
+    {"id": 8, "name": "plant", "isthing": 1, "color": [40, 170, 60]},
+    {"id": 9, "name": "box", "isthing": 1, "color": [190, 140, 30]},
+    {"id": 10, "name": "ball", "isthing": 1, "color": [255, 100, 20]},
+    {"id": 11, "name": "picture", "isthing": 1, "color": [230, 60, 120]},
+    {"id": 12, "name": "window", "isthing": 1, "color": [90, 220, 240]},
+    {"id": 13, "name": "door", "isthing": 1, "color": [120, 90, 70]},
+    {"id": 14, "name": "floor", "isthing": 0, "color": [128, 96, 96]},
+    {"id": 15, "name": "wall", "isthing": 0, "color": [190, 190, 180]},
+    {"id": 16, "name": "ceiling", "isthing": 0, "color": [235, 235, 245]},
+    {"id": 17, "name": "rug", "isthing": 0, "color": [180, 40, 50]},
+]
+"""Rows `id` (1, 2, ...; 0 is void), `name`, `isthing` (0 for stuff) and `color` (RGB, 0-255)."""
 
-CATEGORIES: tuple[Category, ...] = (
-    Category(1, "table", True, (166, 110, 60)),
-    Category(2, "chair", True, (0, 128, 128)),
-    Category(3, "sofa", True, (88, 96, 200)),
-    Category(4, "bed", True, (150, 190, 255)),
-    Category(5, "cabinet", True, (200, 160, 220)),
-    Category(6, "bookcase", True, (120, 40, 110)),
-    Category(7, "lamp", True, (255, 220, 60)),
-    Category(8, "plant", True, (40, 170, 60)),
-    Category(9, "box", True, (190, 140, 30)),
-    Category(10, "ball", True, (255, 100, 20)),
-    Category(11, "picture", True, (230, 60, 120)),
-    Category(12, "window", True, (90, 220, 240)),
-    Category(13, "door", True, (120, 90, 70)),
-    Category(14, "floor", False, (128, 96, 96)),
-    Category(15, "wall", False, (190, 190, 180)),
-    Category(16, "ceiling", False, (235, 235, 245)),
-    Category(17, "rug", False, (180, 40, 50)),
-)
-"""Ids are 1, 2, ...; 0 is void."""
-
-CATEGORY_ID: dict[str, int] = {row.name: row.id for row in CATEGORIES}
+CATEGORY_ID: dict[str, int] = {row["name"]: row["id"] for row in CATEGORIES}
 """The id of a class by its name."""

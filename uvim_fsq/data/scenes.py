@@ -6,15 +6,22 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
+from uvim_fsq.data import scene_categories
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.scene_cache import Stream, default_cache_dir
-from uvim_fsq.data.scene_categories import CATEGORIES
 from uvim_fsq.data.scene_example import GENERATOR_VERSION
 from uvim_fsq.data.scene_layout import SPLITS
 from uvim_fsq.data.scene_prepare import prepare_scenes
 from uvim_fsq.types import Category, Example
 
 __all__ = ["CATEGORIES", "GENERATOR_VERSION", "Scenes"]
+
+# The renderer's own table is plain, since it must not import JAX, as `uvim_fsq.types` does.
+CATEGORIES = tuple(
+    Category(row["id"], row["name"], bool(row["isthing"]), tuple(row["color"]))
+    for row in scene_categories.CATEGORIES
+)
+"""The classes of the panoptic maps: ids are 1, 2, ...; 0 is void."""
 
 
 class Scenes:
