@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from uvim_fsq.tasks.base import Task
+from uvim_fsq.tasks.colorization import ColorizationTask
 from uvim_fsq.tasks.depth import DepthTask
 
 
@@ -15,7 +16,12 @@ def depth_example(rng):
     return {"id": "a", "image": image, "depth": np.where(depth < 0.5, 0, depth)}
 
 
+def picture_example(rng):
+    return {"id": "a", "image": rng.integers(0, 256, (37, 52, 3), dtype=np.uint8)}
+
+
 TASKS = {
+    "colorization": (ColorizationTask(image_size=(16, 24)), picture_example),
     "depth": (DepthTask(image_size=(16, 24), bins=20, crop="none"), depth_example),
 }
 
@@ -58,7 +64,7 @@ def test_planes_fit_the_channels(case, train):
     task, _ = case
     found = preprocessed(case, train)
     assert found["image"].shape == (*task.image_size, 3)
-    assert found["image"].dtype == np.uint8
+    assert found["image"].dtype in (np.uint8, np.float32)
     planes = task.encode(found["target"])
     if np.issubdtype(planes.dtype, np.floating):
         assert planes.shape == (*task.image_size, *task.channels.values())
