@@ -1,11 +1,8 @@
 """Folders of pictures with depth maps."""
 
 import csv
-import hashlib
-import logging
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,14 +14,19 @@ from uvim_fsq.data.images import (
     read_image,
 )
 from uvim_fsq.data.scan import Files, cache_directory, cache_name, scan
+from uvim_fsq.data.splits import (
+    Split,
+    check_folder,
+    check_split,
+    choose_ids,
+    contents,
+    find_parts,
+    list_files,
+    report,
+)
 from uvim_fsq.types import Category
 
-_log = logging.getLogger(__name__)
-
-Split = Literal["train", "validation", "all"]
-_PART_NAMES = {"train": ("train",), "validation": ("validation", "val", "test")}
 _LAYOUT = "rgb/ and depth/, or train/ and validation/ with rgb/ and depth/ in each"
-_LISTED = 10
 
 
 class RgbdFolder:
@@ -74,17 +76,9 @@ class RgbdFolder:
         self._sizes, broken = scan(files, _check_pair, cache_file)
         self.skipped: list[str] = [*problems.values(), *broken.values()]
         """One sentence for each example that was left out."""
-        if self.skipped:
-            _report(self.path, self.skipped, len(files) + len(problems), skip_broken)
-        ids = list(self._sizes)
-        if hashed:
-            ids = _hash_split(ids, split, validation_fraction)
-        if not ids:
-            raise DataError(
-                f"{self.path}: the part {split!r} is empty, of {len(self._sizes)} usable "
-                "examples in all; it needs at least one"
-            )
-        self._ids = ids
+        report(self.path, self.skipped, len(files) + len(problems), skip_broken)
+        fraction = validation_fraction if hashed else None
+        self._ids = choose_ids(self.path, list(self._sizes), split, fraction)
         self._files = files
 
     @property
@@ -115,40 +109,28 @@ class RgbdFolder:
 
 def _find_parts(path: Path, split: Split) -> tuple[list[Path], bool]:
     """The folders that hold the split, and whether it must be made by hashing."""
-    if split not in ("train", "validation", "all"):
-        raise ValueError(f"split must be train, validation or all, got {split!r}")
-    if not path.is_dir():
-        problem = "is not a folder" if path.exists() else "does not exist"
-        raise DataError(f"{path} {problem}; expected a folder with {_LAYOUT}")
+    check_split(split)
+    check_folder(path, _LAYOUT)
     if (path / "rgb").is_dir() and (path / "depth").is_dir():
         return [path], split != "all"
-    found = {
-        part: [path / n for n in names if (path / n / "rgb").is_dir()][:1]
-        for part, names in _PART_NAMES.items()
-    }
-    for part in (p for paths in found.values() for p in paths):
-        if not (part / "depth").is_dir():
-            raise DataError(f"{part} has rgb/ but no depth/ beside it")
-    both = found["train"] + found["validation"]
-    if not both:
-        names = sorted(p.name for p in path.iterdir())
-        shown = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
-        raise DataError(f"{path}: expected {_LAYOUT}, found {shown or 'nothing'}")
-    if split == "all":
-        return both, False
-    if found[split] and len(both) == 2:
-        return found[split], False
-    if not found["train"]:
-        if split == "train":
-            raise DataError(f"{path} has {both[0].name}/ but no train/ to train on")
-        return both, False
-    return both, True  # only train/: validation is a share of it
+    parts, hashed = find_parts(path, split, _is_part)
+    if parts == [path]:
+        raise DataError(f"{path}: expected {_LAYOUT}, found {contents(path)}")
+    return parts, hashed
+
+
+def _is_part(folder: Path) -> bool:
+    if not (folder / "rgb").is_dir():
+        return False
+    if not (folder / "depth").is_dir():
+        raise DataError(f"{folder} has rgb/ but no depth/ beside it")
+    return True
 
 
 def _pair_files(part: Path, problems: dict[str, str]) -> dict[str, Files]:
     """Match pictures and depth maps by name; what has no partner goes to `problems`."""
-    pictures = _list_files(part / "rgb", PICTURE_SUFFIXES, problems)
-    depths = _list_files(part / "depth", DEPTH_SUFFIXES, problems)
+    pictures = list_files(part / "rgb", PICTURE_SUFFIXES, problems)
+    depths = list_files(part / "depth", DEPTH_SUFFIXES, problems)
     if not pictures:
         raise DataError(
             f"{part / 'rgb'} holds no pictures ({', '.join(PICTURE_SUFFIXES)})"
@@ -165,22 +147,6 @@ def _pair_files(part: Path, problems: dict[str, str]) -> dict[str, Files]:
     return {n: (pictures[n], depths[n]) for n in sorted(pictures) if n in depths}
 
 
-def _list_files(
-    folder: Path, suffixes: Iterable[str], problems: dict[str, str]
-) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
-            continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in files:
-            problems[str(path)] = (
-                f"{path}: another file, {files[name].name}, has its name"
-            )
-        files.setdefault(name, path)
-    return files
-
-
 def _check_pair(files: Files) -> tuple[int, int]:
     picture, depth = files
     height, width = read_image(picture).shape[:2]
@@ -192,32 +158,6 @@ def _check_pair(files: Files) -> tuple[int, int]:
             f"{picture.name}, {height} x {width}"
         )
     return height, width
-
-
-def _report(path: Path, problems: list[str], count: int, skip_broken: bool) -> None:
-    shown = "".join(f"\n  {problem}" for problem in problems[:_LISTED])
-    if len(problems) > _LISTED:
-        shown += f"\n  and {len(problems) - _LISTED} more"
-    if not skip_broken:
-        raise DataError(
-            f"{path}: {len(problems)} of {count} examples cannot be used; mend or remove "
-            f"them, or leave them out with --skip-broken:{shown}"
-        )
-    _log.warning("%s: left out %d of %d examples:%s", path, len(problems), count, shown)
-
-
-def _hash_split(ids: list[str], split: Split, fraction: float) -> list[str]:
-    """Validation is where the hash is below `fraction`; neither side stays empty."""
-
-    def place(name: str) -> float:
-        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
-
-    validation = {name for name in ids if place(name) < fraction}
-    if len(ids) > 1 and not validation:
-        validation = {min(ids, key=place)}
-    elif len(ids) > 1 and len(validation) == len(ids):
-        validation -= {max(ids, key=place)}
-    return [name for name in ids if (name in validation) == (split == "validation")]
 
 
 def _read_units(index_file: Path) -> dict[str, float]:

@@ -1,0 +1,188 @@
+"""Folders of pictures without labels, for colorization."""
+
+import logging
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.images import PICTURE_SUFFIXES, read_image
+from uvim_fsq.data.scan import Files, cache_directory, cache_name, scan
+from uvim_fsq.data.splits import (
+    Split,
+    check_folder,
+    check_split,
+    choose_ids,
+    contents,
+    find_parts,
+    list_files,
+    refuse,
+    report,
+)
+from uvim_fsq.types import Category, UInt8
+
+_log = logging.getLogger(__name__)
+
+GREY_LEVELS = 8
+"""Up to this difference between the channels, in all pixels, a picture counts as grey.
+
+Grey JPEGs decode to differences of 0 to 3 levels; the palest of 306 colour photographs reaches 34.
+A toned picture, such as sepia, is not grey.
+"""
+
+_LAYOUT = "pictures anywhere below it, or in its parts train/ and validation/"
+
+
+class PictureFolder:
+    """Pictures anywhere below a folder; what they show is the label, as in colorization.
+
+    The folder may have the parts `train/` and `validation/` (or `val/`, `test/`); what lies beside
+    them is not read then. Without a validation part, a picture goes to validation if a hash of
+    its id falls below `validation_fraction`, as for `RgbdFolder`.
+
+    `file_list` is a text file with one path below the folder in each line. These pictures are
+    taken, in its order and from whatever part: the list takes the place of the split.
+
+    Grey pictures, whose channels differ by `GREY_LEVELS` at most in every pixel, teach that the world
+    has no colour: `skip_grey` leaves them out and names their ids in `grey`.
+
+    At construction every picture is decoded once, which is remembered below `cache_dir`; what
+    is wrong is one `DataError`, or with `skip_broken` left out and named in `skipped`.
+
+    Example: `PictureFolder("holiday", "validation")[0]["image"].shape`. All pictures of a list, as a
+    score needs them: `PictureFolder("imagenet/val", file_list="fid.txt", skip_grey=False)`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        split: Split = "train",
+        validation_fraction: float = 0.1,
+        file_list: str | Path | None = None,
+        skip_grey: bool = True,
+        skip_broken: bool = False,
+        cache_dir: str | Path | None = None,
+    ):
+        self.path = Path(path).expanduser()
+        check_split(split)
+        check_folder(self.path, _LAYOUT)
+        problems: dict[str, str] = {}
+        if file_list is None:
+            self._files, hashed = _find_pictures(self.path, split, problems)
+        else:
+            listed = _listed_pictures(self.path, Path(file_list).expanduser())
+            self._files, hashed = listed, False
+        cache_file = cache_directory(cache_dir) / cache_name("pictures", self.path)
+        colours, broken = scan(self._files, _check_picture, cache_file)
+        self.skipped: list[str] = [*problems.values(), *broken.values()]
+        """One sentence for each picture that cannot be used and was left out."""
+        count = len(self._files) + len(problems)
+        report(self.path, self.skipped, count, skip_broken)
+        self.grey = _leave_out_grey(self.path, colours) if skip_grey else []
+        """The ids of the pictures that were left out because they are grey."""
+        fraction = validation_fraction if hashed else None
+        self._ids = choose_ids(self.path, list(colours), split, fraction)
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """None: colours have no classes."""
+        return ()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """`image` uint8 (h w 3) and `id`."""
+        name = self._ids[index]
+        return {"image": read_image(self._files[name][0]), "id": name}
+
+    def reference(self, index: int) -> dict[str, Any]:
+        """The example, which has its original size, and its `size` (height, width)."""
+        example = self[index]
+        return {**example, "size": example["image"].shape[:2]}
+
+    def example_id(self, index: int) -> str:
+        """The picture's path below the folder without its ending, as `train/cat/0002`."""
+        return self._ids[index]
+
+
+def colour_levels(image: UInt8[np.ndarray, "h w 3"]) -> int:
+    """The largest difference between two channels of a pixel, 0 to 255.
+
+    >>> colour_levels(np.array([[[9, 9, 9], [200, 190, 210]]], np.uint8))
+    20
+    """
+    return int((image.max(axis=2) - image.min(axis=2)).max())
+
+
+def _find_pictures(
+    path: Path, split: Split, problems: dict[str, str]
+) -> tuple[dict[str, Files], bool]:
+    """The pictures by id, and whether the split must be made by hashing."""
+    parts, hashed = find_parts(path, split)
+    files: dict[str, Files] = {}
+    for part in parts:
+        pictures = list_files(part, PICTURE_SUFFIXES, problems)
+        if not pictures:
+            raise DataError(
+                f"{part} holds no pictures ({', '.join(PICTURE_SUFFIXES)}), only "
+                f"{contents(part)}"
+            )
+        for name, picture in pictures.items():
+            files[(part / name).relative_to(path).as_posix()] = (picture,)
+    return files, hashed
+
+
+def _listed_pictures(path: Path, file_list: Path) -> dict[str, Files]:
+    """The pictures that a list names, by id, in its order; all that is wrong in one error."""
+    try:
+        lines = file_list.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise DataError(f"{file_list}: the list cannot be read: {reason}") from error
+    files: dict[str, Files] = {}
+    problems = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        name = PurePosixPath(line.strip())
+        example_id = name.with_suffix("").as_posix()
+        problem = ""
+        if name.is_absolute() or ".." in name.parts:
+            problem = f"expected a path below {path}"
+        elif not (path / name).is_file():
+            problem = f"there is no such file below {path}"
+        elif example_id in files:
+            problem = "the list has this name already"
+        if problem:
+            problems.append(f"line {number}, {line.strip()}: {problem}")
+        files.setdefault(example_id, (path / name,))
+    if not files:
+        raise DataError(f"{file_list}: expected one path in each line, found none")
+    # A score on a list counts only for all of it: nothing can be left out.
+    refuse(file_list, problems, f"of {len(lines)} lines are wrong; mend the list")
+    return files
+
+
+def _check_picture(files: Files) -> tuple[int, int]:
+    """What the scan remembers of a picture: its colour levels (and a 0 for the second place)."""
+    return colour_levels(read_image(files[0])), 0
+
+
+def _leave_out_grey(path: Path, colours: dict[str, tuple[int, int]]) -> list[str]:
+    """The ids of the grey pictures, taken out of `colours`."""
+    count = len(colours)
+    grey = [name for name, (levels, _) in colours.items() if levels <= GREY_LEVELS]
+    for name in grey:
+        del colours[name]
+    if grey:
+        _log.warning(
+            "%s: left out %d of %d pictures that are grey", path, len(grey), count
+        )
+    if grey and not colours:
+        raise DataError(
+            f"{path}: all {count} pictures are grey; colorization needs colours to learn "
+            "from, so choose another folder"
+        )
+    return grey
