@@ -8,6 +8,14 @@ import pytest
 from uvim_fsq.tasks.base import Task
 from uvim_fsq.tasks.colorization import ColorizationTask
 from uvim_fsq.tasks.depth import DepthTask
+from uvim_fsq.tasks.panoptic import PanopticTask
+from uvim_fsq.types import Category
+
+CATEGORIES = (
+    Category(5, "wall", False, (190, 120, 60)),
+    Category(2, "chair", True, (0, 160, 90)),
+    Category(9, "floor", False, (80, 80, 230)),
+)
 
 
 def depth_example(rng):
@@ -20,9 +28,28 @@ def picture_example(rng):
     return {"id": "a", "image": rng.integers(0, 256, (37, 52, 3), dtype=np.uint8)}
 
 
+def panoptic_example(rng):
+    blocks = rng.permutation(np.array([0, 17, 300, 4, 90000, 23, 0, 8]))
+    panoptic = blocks.reshape(2, 4).repeat(19, 0).repeat(13, 1)[:37].astype(np.int32)
+    segments = [
+        {
+            "id": int(i),
+            "category_id": CATEGORIES[n % 3].id,
+            "iscrowd": int(n == 1),
+            "area": int((panoptic == i).sum()),
+        }
+        for n, i in enumerate(np.unique(panoptic[panoptic > 0]))
+    ]
+    return {**picture_example(rng), "panoptic": panoptic, "segments": segments}
+
+
 TASKS = {
     "colorization": (ColorizationTask(image_size=(16, 24)), picture_example),
     "depth": (DepthTask(image_size=(16, 24), bins=20, crop="none"), depth_example),
+    "panoptic": (
+        PanopticTask(CATEGORIES, image_size=(16, 24), instances=8),
+        panoptic_example,
+    ),
 }
 
 
@@ -90,13 +117,52 @@ def test_decode_restore_and_visualize_fit_together(case):
     task, example = case
     found = preprocessed(case)
     outputs = perfect_outputs(task, task.encode(found["target"]))
-    prediction = {k: np.asarray(v) for k, v in jax.jit(task.decode)(outputs).items()}
+    whole = {name: output[None] for name, output in outputs.items()}
+    prediction = {k: np.asarray(v[0]) for k, v in jax.jit(task.decode)(whole).items()}
     reference = task.reference(example)
     restored = task.restore(prediction, reference["size"])
-    assert restored.shape[:2] == reference["size"]
-    picture = task.visualize(example["image"], restored)
-    assert picture.shape == (*reference["size"], 3) and picture.dtype == np.uint8
-    assert picture.std() > 5
+    if isinstance(restored, dict):
+        assert restored["panoptic"].shape == reference["size"]
+    else:
+        assert restored.shape[:2] == reference["size"]
+    for shown in (restored, found["target"]):
+        size = task.image_size if shown is found["target"] else reference["size"]
+        picture = task.visualize(np.full((*size, 3), 99, np.uint8), shown)
+        assert picture.shape == (*size, 3) and picture.dtype == np.uint8
+        assert picture.std() > 5
+
+
+def test_ignored_pixels_have_no_loss_and_give_no_gradient(case):
+    task, _ = case
+    planes = task.encode(preprocessed(case)["target"])
+    if np.issubdtype(planes.dtype, np.floating):
+        pytest.skip("every pixel has a colour")
+    ignored = [(-1, -3)]
+    planes[-1, -3] = np.iinfo(planes.dtype).max
+    if planes.dtype.kind == "i":
+        ignored.append((0, 5))
+        planes[0, 5] = -1
+    keys = jax.random.split(jax.random.key(0), len(task.channels))
+    outputs = {
+        name: jax.random.normal(key, output.shape)
+        for key, (name, output) in zip(
+            keys, perfect_outputs(task, planes).items(), strict=True
+        )
+    }
+
+    def total(outputs):
+        return sum(
+            loss.sum() for loss in task.loss(outputs, split(task, planes)).values()
+        )
+
+    loss = task.loss(outputs, split(task, planes))
+    gradient = jax.grad(total)(outputs)
+    for name in task.channels:
+        for y, x in ignored:
+            assert loss[name][y, x] == 0
+            np.testing.assert_array_equal(gradient[name][y, :, x], 0)
+        seen = np.abs(gradient[name]).sum(1) > 0
+        assert seen.mean() > 0.5 and (np.asarray(loss[name]) > 0).mean() > 0.5
 
 
 def test_training_examples_vary_and_evaluation_examples_do_not(case):
