@@ -21,7 +21,7 @@ import threading
 from collections.abc import Mapping
 from operator import index as as_index
 from pathlib import Path
-from typing import Any, Literal, SupportsIndex
+from typing import Any, SupportsIndex
 
 import cv2
 import numpy as np
@@ -53,11 +53,7 @@ class Records:
     Example: `Records("nyu_packed", "validation")[0]["depth"].max()` in metres.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        split: Literal["train", "validation", "all"] = "train",
-    ):
+    def __init__(self, path: str | Path, split: str = "train"):
         if split not in (*PARTS, "all"):
             raise ValueError(f"split must be train, validation or all, got {split!r}")
         self._module = import_array_record()
