@@ -1,0 +1,265 @@
+"""Records that TFDS prepared, by position: where they are, and reading them without TensorFlow.
+
+ArrayRecord files are read by their own library. TFRecord files have no index, so the place of each
+record is looked up once and remembered: a record is its length (8 bytes, little-endian), a checksum
+of that (4 bytes), the data, and a checksum of the data (4 bytes). Checksums are not verified.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import tempfile
+from bisect import bisect_right
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from uvim_fsq.data.errors import BrokenFileError, DataError
+from uvim_fsq.types import Int
+
+_log = logging.getLogger(__name__)
+_INFO = "dataset_info.json"
+_LENGTH_BYTES, _CHECKSUM_BYTES = 8, 4
+_FRAME_BYTES = _LENGTH_BYTES + 2 * _CHECKSUM_BYTES
+
+
+class Records(Protocol):
+    """Serialized examples by position."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> bytes: ...
+
+
+class Piece(NamedTuple):
+    """Consecutive records of one file, as a split or a slice of one takes them."""
+
+    path: Path
+    split: str
+    start: int
+    """Position in the whole split of the first record that is taken."""
+    skip: int
+    """Records of the file before it."""
+    take: int
+    length: int
+    """Records in the file."""
+
+
+def default_data_dir() -> Path:
+    """TFDS's own: the environment variable TFDS_DATA_DIR, or `~/tensorflow_datasets`."""
+    place = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return Path(place).expanduser()
+
+
+def find_prepared(name: str, data_dir: Path) -> Path | None:
+    """The folder of a prepared dataset, or None.
+
+    `name` is as TFDS writes it, with configuration and version or without, such as
+    `coco/2017_panoptic:1.1.0`; without a version it is the latest. It may also be the folder.
+    """
+    if (Path(name).expanduser() / _INFO).is_file():
+        return Path(name).expanduser()
+    plain, _, version = name.partition(":")
+    if version:
+        folder = data_dir / plain / version
+        return folder if (folder / _INFO).is_file() else None
+    found = [path.parent for path in (data_dir / plain).glob(f"*/{_INFO}")]
+    versions = [path for path in found if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
+    return max(versions, key=_version, default=None)
+
+
+def _version(path: Path) -> list[int]:
+    return [int(number) for number in path.name.split(".")]
+
+
+def load_info(folder: Path) -> Any:
+    """TFDS's `DatasetInfo` of a prepared dataset: features, splits, file format."""
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise DataError(
+            "reading TFDS data needs packages that are not installed "
+            f"({error.name or error}): pip install tensorflow-datasets importlib_resources"
+        ) from error
+    return tfds.builder_from_directory(folder).info
+
+
+def find_pieces(info: Any, split: str) -> list[Piece]:
+    """The pieces of files that a split consists of, in order; slices as TFDS writes them.
+
+    Raises `DataError` for a split that the data do not have, and for an empty one.
+    """
+    starts = {}
+    for name, whole in info.splits.items():
+        firsts = accumulate(whole.shard_lengths, initial=0)
+        for path, first in zip(whole.filepaths, firsts, strict=False):
+            starts[os.fspath(path)] = (name, first)
+    try:
+        instructions = info.splits[split].file_instructions
+    except (KeyError, ValueError, AssertionError) as error:
+        raise DataError(
+            f"{info.full_name} has the splits {', '.join(info.splits)}, and slices of them such "
+            f"as train[:10%]; got {split!r}"
+        ) from error
+    pieces = []
+    for each in instructions:
+        name, first = starts[os.fspath(each.filename)]
+        path, start = Path(each.filename), first + each.skip
+        pieces.append(
+            Piece(path, name, start, each.skip, each.take, each.examples_in_shard)
+        )
+    if not sum(piece.take for piece in pieces):
+        raise DataError(f"the split {split!r} of {info.full_name} is empty")
+    return pieces
+
+
+def open_records(file_format: str, pieces: Sequence[Piece], cache_dir: Path) -> Records:
+    """The records of the pieces; every file is there and holds as many as it should."""
+    missing = [piece.path for piece in pieces if not piece.path.is_file()]
+    if missing:
+        raise BrokenFileError(
+            missing[0],
+            f"there is no such file, nor {len(missing) - 1} others of {len(pieces)}: copy "
+            "the whole folder, or remove it and prepare the data again",
+        )
+    if file_format == "array_record":
+        return _open_array_records(pieces)
+    if file_format == "tfrecord":
+        return TfRecords(pieces, cache_dir)
+    raise DataError(
+        f"{pieces[0].path.parent} is prepared as {file_format}, expected array_record or "
+        "tfrecord: prepare it again, into another --data-dir"
+    )
+
+
+def _open_array_records(pieces: Sequence[Piece]) -> Records:
+    from array_record.python import array_record_data_source as data_source
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    def count(path: Path) -> int:
+        try:
+            reader = ArrayRecordReader(os.fspath(path))
+            number = reader.num_records()
+            reader.close()
+        except (RuntimeError, ValueError) as error:
+            raise BrokenFileError(path, _damaged(str(error))) from error
+        return number
+
+    with ThreadPoolExecutor() as pool:
+        counts = pool.map(count, [piece.path for piece in pieces])
+        for piece, number in zip(pieces, counts, strict=True):
+            _check_count(piece, number)
+    ranges = [f"{p.path}[{p.skip}:{p.skip + p.take}]" for p in pieces]
+    return data_source.ArrayRecordDataSource(ranges)
+
+
+class TfRecords:
+    """Records of TFRecord files by position, with an index that is built once and kept.
+
+    Building reads 12 bytes of each record. Each access opens its file, so that threads share
+    nothing and thousands of files are no trouble. The index is kept below `cache_dir` until a
+    file changes.
+    """
+
+    def __init__(self, pieces: Sequence[Piece], cache_dir: Path):
+        self._pieces = list(pieces)
+        self._ends = list(accumulate(piece.take for piece in pieces))
+        self._offsets = _indexed(pieces, cache_dir)
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: int) -> bytes:
+        number, row = locate(self._ends, index)
+        piece, offsets = self._pieces[number], self._offsets[number]
+        start = int(offsets[piece.skip + row]) + _LENGTH_BYTES + _CHECKSUM_BYTES
+        end = int(offsets[piece.skip + row + 1]) - _CHECKSUM_BYTES
+        with piece.path.open("rb", buffering=0) as file:
+            data = os.pread(file.fileno(), end - start, start)
+        if len(data) != end - start:
+            raise BrokenFileError(piece.path, _damaged("it became shorter"))
+        return data
+
+
+def locate(ends: Sequence[int], index: int) -> tuple[int, int]:
+    """The piece that holds a position, and the row in it; `ends` are running totals of rows."""
+    if not 0 <= index < ends[-1]:
+        raise IndexError(f"example {index} of {ends[-1]}")
+    number = bisect_right(ends, index)
+    return number, index - (ends[number - 1] if number else 0)
+
+
+def _indexed(pieces: Sequence[Piece], cache_dir: Path) -> list[Int[np.ndarray, "n"]]:
+    """For each piece the offsets of its file's records, and of the end."""
+    stamps = [_stamp(piece.path) for piece in pieces]
+    paths = "\n".join(str(piece.path.resolve()) for piece in pieces)
+    digest = hashlib.sha256(paths.encode()).hexdigest()[:16]
+    cache_file = cache_dir / f"tfrecord-index-{digest}.npz"
+    lengths = [piece.length + 1 for piece in pieces]
+    try:
+        with np.load(cache_file, allow_pickle=False) as kept:
+            if str(kept["stamps"]) == json.dumps(stamps):
+                return np.split(kept["offsets"], np.cumsum(lengths)[:-1])
+    except (OSError, ValueError, KeyError):
+        pass  # there is none, or not a whole one
+    if sum(lengths) > 10_000:
+        _log.info("looking up the places of %d records, once", sum(lengths))
+    offsets = [_scan(piece) for piece in pieces]
+    _keep(cache_file, stamps=json.dumps(stamps), offsets=np.concatenate(offsets))
+    return offsets
+
+
+def _scan(piece: Piece) -> Int[np.ndarray, "n"]:
+    """Walk from record to record by their lengths."""
+    offsets, size = [0], piece.path.stat().st_size
+    with piece.path.open("rb", buffering=0) as file:
+        while offsets[-1] < size:
+            head = os.pread(file.fileno(), _LENGTH_BYTES, offsets[-1])
+            end = offsets[-1] + int.from_bytes(head, "little") + _FRAME_BYTES
+            if len(head) < _LENGTH_BYTES or end > size:
+                reason = f"it ends within record {len(offsets) - 1}"
+                raise BrokenFileError(piece.path, _damaged(reason))
+            offsets.append(end)
+    _check_count(piece, len(offsets) - 1)
+    return np.asarray(offsets, np.int64)
+
+
+def _check_count(piece: Piece, number: int) -> None:
+    if number != piece.length:
+        reason = f"expected {piece.length} records, found {number}"
+        raise BrokenFileError(piece.path, _damaged(reason))
+
+
+def _damaged(reason: str) -> str:
+    text = " ".join(reason.split())
+    return (
+        f"{text}; copy the file again, or remove the folder and prepare the data again"
+    )
+
+
+def _stamp(path: Path) -> list[Any]:
+    stat = path.stat()
+    return [path.name, stat.st_size, stat.st_mtime_ns]
+
+
+def _keep(cache_file: Path, **arrays: Any) -> None:
+    """Write under a temporary name and rename; what cannot be kept is computed again."""
+    temporary = None
+    try:
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=cache_file.parent, prefix=".index-", suffix=".npz", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            np.savez(file, **arrays)
+        os.replace(temporary, cache_file)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        _log.warning("the index is not kept for the next run: %s", error)
