@@ -125,8 +125,8 @@ def read_ids(path: str | Path) -> Int[np.ndarray, "h w"]:
     # Not the colours of a viewer: an orientation in the file must not turn the ids.
     picture = _decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     # Four bytes R, G, B, 255 are one little-endian integer.
-    ids = cv2.cvtColor(picture, cv2.COLOR_BGR2RGBA).view("<u4")[..., 0]
-    return (ids & LARGEST_ID).astype(np.int32)
+    ids = cv2.cvtColor(picture, cv2.COLOR_BGR2RGBA).view("<i4")[..., 0]
+    return np.bitwise_and(ids, LARGEST_ID, out=ids)
 
 
 def check_ids(

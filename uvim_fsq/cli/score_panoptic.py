@@ -1,0 +1,204 @@
+"""`uvim-fsq score-panoptic`: panoptic quality of predictions that any program made."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from uvim_fsq.config import ConfigError
+
+_DESCRIPTION = """Score panoptic predictions in COCO's format (PQ, SQ and RQ in percent) as COCO's
+own program does. GT_JSON and PRED_JSON belong to folders of PNGs whose colours are segment ids."""
+_GROUPS = {"": "All", "_things": "Things", "_stuff": "Stuff"}
+_KINDS = ("pq", "sq", "rq")
+_TOLERANCE = 1e-6
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class CrossCheckError(RuntimeError):
+    """Another program computes other scores."""
+
+
+def add(commands: Any) -> None:
+    """Add the command to argparse's subparsers."""
+    command = commands.add_parser(
+        "score-panoptic",
+        help="score panoptic predictions in COCO's format, made by any program",
+        description=_DESCRIPTION,
+    )
+    command.set_defaults(command="score_panoptic")
+    command.add_argument(
+        "truth", metavar="GT_JSON", help="ground truth, as panoptic_val2017.json"
+    )
+    command.add_argument(
+        "predictions", metavar="PRED_JSON", help="predictions; needs annotations only"
+    )
+    for option, what in (("--gt-folder", "GT_JSON"), ("--pred-folder", "PRED_JSON")):
+        command.add_argument(
+            option,
+            metavar="FOLDER",
+            help=f"its PNGs; by default {what} without its ending",
+        )
+    command.add_argument(
+        "--cross-check",
+        action="store_true",
+        help="compare with the program of COCO, if it is installed (panopticapi)",
+    )
+    command.add_argument(
+        "--workers", type=int, metavar="N", help="threads; by default all processors"
+    )
+    command.add_argument(
+        "--output", metavar="FILE", help="a JSON for scores and those of each picture"
+    )
+    command.add_argument(
+        "--overwrite", action="store_true", help="replace that file if it is there"
+    )
+
+
+def run(options: argparse.Namespace, words: list[str]) -> None:
+    """Score, print tables, and compare if asked; see `evaluators.panoptic_files`.
+
+    Raises CrossCheckError if the scores differ by more than 1e-6 percent.
+    """
+    if words:
+        raise ConfigError(f"there is no option {words[0]}; see score-panoptic --help")
+    if options.workers is not None and options.workers < 1:
+        raise ConfigError(f"--workers must be at least 1, found {options.workers}")
+    output = Path(options.output) if options.output else None
+    if output is not None and output.exists() and not options.overwrite:
+        raise ConfigError(
+            f"{output} exists already: choose another --output, or --overwrite"
+        )
+    theirs = _pq_compute() if options.cross_check else None
+
+    from evaluators.panoptic_files import score_files
+
+    files = options.truth, options.predictions, options.gt_folder, options.pred_folder
+    with _progress() as report:
+        result = score_files(*files, options.workers, report)
+    _print_tables(result)
+    if output is not None:
+        _write(output, {"scores": result.scores, "per_image": result.per_image})
+        print(f"scores: {output}")
+    if theirs is not None:
+        _compare(result.scores, _their_scores(theirs, files, result.categories))
+
+
+def _pq_compute() -> Callable[..., Mapping[str, Any]]:
+    try:
+        from panopticapi.evaluation import pq_compute  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise ConfigError(
+            "--cross-check needs COCO's own program, which is not installed here: "
+            "pip install git+https://github.com/cocodataset/panopticapi.git"
+        ) from error
+    return pq_compute
+
+
+def _their_scores(
+    pq_compute: Callable[..., Mapping[str, Any]],
+    files: tuple[str | None, ...],
+    categories: Any,
+) -> dict[str, float]:
+    """The other program's result, 0 to 1, under our names and in percent."""
+    try:
+        found = pq_compute(*files)
+    except ZeroDivisionError as error:
+        raise CrossCheckError(
+            "panopticapi cannot score a set in which no things, or no stuff, occur"
+        ) from error
+    scores = {}
+    for group, title in _GROUPS.items():
+        scores |= {f"{kind}{group}": 100 * found[title][kind] for kind in _KINDS}
+        scores[f"classes{group}"] = found[title]["n"]
+    for category in categories:
+        for kind in _KINDS:
+            value = found["per_class"][category.id][kind]
+            scores[f"{kind}_class/{category.name}"] = 100 * value
+    return scores
+
+
+def _compare(ours: Mapping[str, float], theirs: Mapping[str, float]) -> None:
+    """Classes that do not occur are 0 there and absent here."""
+    differences = {name: abs(ours.get(name, 0.0) - theirs[name]) for name in theirs}
+    name = max(differences, key=lambda each: differences[each])
+    largest = differences[name]
+    print(
+        f"cross-check of {len(theirs)} values with panopticapi: "
+        f"largest difference {largest:.3g} ({name})"
+    )
+    if not largest <= _TOLERANCE:
+        raise CrossCheckError(
+            f"{name} is {ours.get(name, 0.0)} here and {theirs[name]} by panopticapi, "
+            f"more than {_TOLERANCE} apart"
+        )
+
+
+def _print_tables(result: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if Console().is_terminal else 120, soft_wrap=True)
+    groups = Table(box=None, pad_edge=False)
+    for column in ("", "PQ", "SQ", "RQ", "classes"):
+        groups.add_column(column, justify="right" if column else "left")
+    for group, title in _GROUPS.items():
+        if f"pq{group}" in result.scores:
+            values = [f"{result.scores[f'{kind}{group}']:.2f}" for kind in _KINDS]
+            groups.add_row(title, *values, str(result.scores[f"classes{group}"]))
+    classes = Table(box=None, pad_edge=False)
+    for column in ("class", "kind", "PQ", "SQ", "RQ", "TP", "FP", "FN"):
+        left = column in ("class", "kind")
+        classes.add_column(column, justify="left" if left else "right", no_wrap=True)
+    counts = result.counts
+    for label, category in enumerate(result.categories):
+        if f"pq_class/{category.name}" not in result.scores:
+            continue
+        values = [
+            f"{result.scores[f'{kind}_class/{category.name}']:.2f}" for kind in _KINDS
+        ]
+        numbers = [str(each[label]) for each in (counts.tp, counts.fp, counts.fn)]
+        kind = "thing" if category.isthing else "stuff"
+        classes.add_row(category.name, kind, *values, *numbers)
+    for table in (classes, "", groups, f"pictures: {result.scores['images']}"):
+        console.print(table, highlight=False)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Yields `report(done, total)`: a bar on a terminal, a line now and then elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("Scoring")
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    start = last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_LINES:
+            last = now
+            left = (now - start) / done * (total - done)
+            line = f"Scoring: {done} of {total} pictures, {left:.0f} s left"
+            print(line, file=sys.stderr, flush=True)
+
+    yield report
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(content, indent=1), "utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
