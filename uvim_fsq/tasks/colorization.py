@@ -18,6 +18,9 @@ from uvim_fsq.data.transforms import (
 from uvim_fsq.tasks.base import Size, TaskError
 from uvim_fsq.types import Array, Example, Float, Shaped, UInt8
 
+# Large photographs are coloured in strips: a processor's cache holds one, memory need not hold all.
+_STRIP_ROWS = 32
+
 
 class ColorizationTask:
     """RGB colours in [-1, 1] of a grey picture, one continuous channel of three values.
@@ -42,6 +45,7 @@ class ColorizationTask:
     """
 
     default_temperature = 1.0
+    averages = True
 
     def __init__(
         self,
@@ -170,14 +174,11 @@ class ColorizationTask:
                 f"picture and colours must have the same size, found {image.shape[:2]} and "
                 f"{color.shape[:2]}: restore the prediction to the picture's size first."
             )
-        luminance = to_gray(image.astype(np.float32))
-        values = (color.astype(np.float32) + 1) * np.float32(127.5)
-        chroma = values - to_gray(values)
-        room = np.where(chroma > 0, 255 - luminance, luminance)
-        share = room / np.maximum(np.abs(chroma), np.float32(1e-3))
-        share = np.minimum(share.min(axis=-1, keepdims=True), 1)
-        colored = np.rint(luminance + share * chroma)
-        return np.clip(colored, 0, 255).astype(np.uint8)
+        colored = np.empty_like(image)
+        for row in range(0, len(image), _STRIP_ROWS):
+            strip = slice(row, row + _STRIP_ROWS)
+            colored[strip] = _with_luminance_of(image[strip], color[strip])
+        return colored
 
     def _evaluated_part(self, picture: np.ndarray) -> np.ndarray:
         box = self._evaluation_box(picture.shape[:2])
@@ -188,6 +189,16 @@ class ColorizationTask:
         scale = min(size[0] / self.image_size[0], size[1] / self.image_size[1])
         height, width = (max(1, round(side * scale)) for side in self.image_size)
         return (size[0] - height) // 2, (size[1] - width) // 2, height, width
+
+
+def _with_luminance_of(image: np.ndarray, color: np.ndarray) -> np.ndarray:
+    luminance = to_gray(image.astype(np.float32))
+    values = (color.astype(np.float32) + 1) * np.float32(127.5)
+    chroma = values - to_gray(values)
+    room = np.where(chroma > 0, 255 - luminance, luminance)
+    share = room / np.maximum(np.abs(chroma), np.float32(1e-3))
+    share = np.minimum(share.min(axis=-1, keepdims=True), 1)
+    return np.clip(np.rint(luminance + share * chroma), 0, 255).astype(np.uint8)
 
 
 def _coltran_color(picture: np.ndarray) -> np.ndarray:
