@@ -13,7 +13,13 @@ paper       NYU Depth v2, 512 px       accelerators  not yet run  (FSQ paper: 0.
 
 from configs import base
 from configs.variants import VARIANTS, pick
-from uvim_fsq.config import FolderConfig, RunConfig, ScenesConfig, replace
+from uvim_fsq.config import (
+    FolderConfig,
+    RunConfig,
+    ScenesConfig,
+    TfdsConfig,
+    replace,
+)
 
 
 def _depth(config, size, bins, levels, data, **changes) -> RunConfig:
@@ -37,7 +43,7 @@ PRESETS = {
     "quickstart": _scenes(base.QUICKSTART, 32, 64, (8, 6, 5)),
     "midsize": _scenes(base.MIDSIZE, 128, 134 + 100, (8, 8, 8)),
     "folder": _depth(base.FOLDER, (48, 64), 128, (8, 6, 5), FolderConfig(), **_CROPS),
-    "paper": replace(base.PUBLISHED, data=FolderConfig(), **_PAPER),
+    "paper": replace(base.PUBLISHED, data=TfdsConfig("nyu_depth_v2"), **_PAPER),
 }
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from uvim_fsq.types import Bool, Float, Num
+from uvim_fsq.types import Bool, Float, Int, Num
 
 
 class MeanPredictor:
@@ -57,3 +57,50 @@ class MeanPredictor:
                 "the mean predictor has seen no valid pixel: update it with training targets first."
             )
         return self._sums, self._counts
+
+
+class ModePredictor:
+    """The most frequent class of the training targets: one, and one per pixel of the grid.
+
+    Args:
+      classes: number of classes; others in a target do not count.
+
+    Example:
+      >>> baseline = ModePredictor(classes=3)
+      >>> baseline.update(np.array([[2, 1]]))
+      >>> baseline.update(np.array([[2, 0]]))
+      >>> baseline.update(np.array([[1, 0]]))
+      >>> baseline.per_pixel().tolist(), baseline.constant()
+      ([[2, 0]], 0)
+    """
+
+    def __init__(self, classes: int):
+        self._classes = classes
+        self._counts: np.ndarray | None = None
+
+    def update(self, target: Int[np.ndarray, "h w"]) -> None:
+        """Add a training target; all must have one size."""
+        if self._counts is None:
+            self._counts = np.zeros((*target.shape, self._classes), np.int32)
+        if target.shape != self._counts.shape[:2]:
+            raise ValueError(
+                f"all targets must have the size of the model's grid, found {target.shape} "
+                f"after {self._counts.shape[:2]}."
+            )
+        rows, columns = np.nonzero((target >= 0) & (target < self._classes))
+        self._counts[rows, columns, target[rows, columns]] += 1
+
+    def constant(self) -> int:
+        """The class with the most pixels; the lowest of several."""
+        return int(self._totals().sum(axis=(0, 1)).argmax())
+
+    def per_pixel(self) -> Int[np.ndarray, "h w"]:
+        """The most frequent class at each pixel, int32; the lowest of several."""
+        return self._totals().argmax(axis=-1).astype(np.int32)
+
+    def _totals(self) -> np.ndarray:
+        if self._counts is None or not self._counts.any():
+            raise ValueError(
+                "the mode predictor has seen no class: update it with training targets first."
+            )
+        return self._counts

@@ -1,6 +1,6 @@
 """Trains a small model on the built-in scenes, scores it and shows what it predicts.
 
-    bash scripts/quickstart.sh [depth] [--variant fsq] [--output runs/quickstart-depth]
+    bash scripts/quickstart.sh [depth|panoptic|colorization] [--variant fsq] [--output FOLDER]
 
 Started again, it continues where it was; finished, it only scores again.
 """
@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-TASKS = ("depth",)
+TASKS = ("depth", "panoptic", "colorization")
 
 
 def main() -> None:
@@ -24,6 +24,8 @@ def main() -> None:
     options = parser.parse_args()
 
     from uvim_fsq.build.evaluate import evaluate_run
+    from uvim_fsq.build.report_scores import summary
+    from uvim_fsq.build.scoring import build_scoring
     from uvim_fsq.build.train import train
     from uvim_fsq.cli.config_file import load_config
     from uvim_fsq.config_check import check
@@ -38,10 +40,7 @@ def main() -> None:
     print(
         f"\nstage I and II trained and scored in {duration(time.monotonic() - began)}"
     )
-    whole, mean = scores["greedy/rmse"], scores["per_pixel_mean/rmse"]
-    print(
-        f"RMSE of the whole (greedy): {whole:.3f} m, {whole / mean:.2f} of the per-pixel mean's"
-    )
+    print(summary(scores, build_scoring(config.task)))
     print(f"pictures: {directory / 'evaluation' / 'pictures.png'}")
 
 

@@ -46,12 +46,17 @@ MAY_IMPORT = {
     "uvim_fsq.predictor": (
         *TOP,
         *("uvim_fsq.data.errors", "uvim_fsq.data.images", "uvim_fsq.stage2.sampling"),
-        "uvim_fsq.training.compilation_cache",
+        *("uvim_fsq.training.compilation_cache", "uvim_fsq.prediction_files"),
     ),
+    "uvim_fsq.prediction_files": ("uvim_fsq.data", "uvim_fsq.tasks"),
     "uvim_fsq.experiment": TOP,
     "uvim_fsq.cli": TOP,
     "evaluators": ("uvim_fsq.types",),
     "evaluators.runner": ("uvim_fsq.types", "evaluators"),
+    "evaluators.panoptic_files": (
+        *("uvim_fsq.types", "evaluators.panoptic"),
+        *("uvim_fsq.data.coco_format", "uvim_fsq.data.errors"),
+    ),
     "configs": ("uvim_fsq.config", "configs.base", "configs.variants"),
     "scripts": ("uvim_fsq.*", "evaluators", "configs"),
 }

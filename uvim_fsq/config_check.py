@@ -5,6 +5,7 @@ import re
 
 from uvim_fsq.config import (
     ConfigError,
+    DataConfig,
     DepthConfig,
     EvaluationConfig,
     FolderConfig,
@@ -12,10 +13,14 @@ from uvim_fsq.config import (
     IdentityConfig,
     OptimizerConfig,
     OutputConfig,
+    PanopticConfig,
+    RecordsConfig,
     RunConfig,
     ScenesConfig,
     Stage1Config,
     StageConfig,
+    TaskConfig,
+    TfdsConfig,
     VQConfig,
 )
 from uvim_fsq.config_json import from_dict, to_dict
@@ -32,7 +37,7 @@ def check(config: RunConfig, stages: tuple[int, ...] = (1, 2)) -> None:
     """
     from_dict(to_dict(config))
     _check_task(config.task)
-    _check_data(config.data)
+    _check_data(config.task, config.data)
     _check_quantizer(config.quantizer)
     _require(
         2 not in stages or not isinstance(config.quantizer, IdentityConfig),
@@ -48,15 +53,27 @@ def check(config: RunConfig, stages: tuple[int, ...] = (1, 2)) -> None:
     _at_least(0, "loader_threads", config.loader_threads)
 
 
-def _check_task(task: DepthConfig) -> None:
+def _check_task(task: TaskConfig) -> None:
     for size in task.image_size:
         _at_least(1, "task.image_size", size)
-    _at_least(2, "task.bins", task.bins)
-    _require(
-        0 <= task.min_depth < task.max_depth,
-        f"task.min_depth must be at least 0 and less than task.max_depth, found "
-        f"{task.min_depth} and {task.max_depth}",
-    )
+    if isinstance(task, DepthConfig):
+        _at_least(2, "task.bins", task.bins)
+        _require(
+            0 <= task.min_depth < task.max_depth,
+            f"task.min_depth must be at least 0 and less than task.max_depth, found "
+            f"{task.min_depth} and {task.max_depth}",
+        )
+    elif isinstance(task, PanopticConfig):
+        _at_least(2, "task.instances", task.instances)
+        _require(
+            task.classes == 0 or task.classes >= 2,
+            "task.classes must be 0, for as many as the data has, or at least 2, since one is "
+            f"void, found {task.classes}",
+        )
+        _require(
+            0 <= task.min_fraction < 1,
+            f"task.min_fraction must be at least 0 and less than 1, found {task.min_fraction}",
+        )
     low, high = task.crop_area
     _require(
         0 < low <= high <= 1,
@@ -65,19 +82,48 @@ def _check_task(task: DepthConfig) -> None:
     )
 
 
-def _check_data(data: ScenesConfig | FolderConfig) -> None:
+_SOURCES = {
+    "depth": ("scenes", "folder", "records", "tfds"),
+    "panoptic": ("scenes", "coco", "records", "tfds"),
+    "colorization": ("scenes", "folder", "coco", "pictures", "records", "tfds"),
+}
+"""Sources that have what a task needs."""
+
+_FOLDERS = {
+    "folder": "RGB-D frames with rgb/ and depth/",
+    "coco": "pictures with panoptic labels in COCO's format",
+    "pictures": "pictures",
+    "records": "ArrayRecord files, as `python scripts/prepare_data.py pack` writes it",
+}
+
+
+def _check_data(task: TaskConfig, data: DataConfig) -> None:
+    _require(
+        data.kind in _SOURCES[task.kind],
+        f"the {task.kind} task cannot learn from the source {data.kind!r}: add --source with one "
+        f"of {', '.join(_SOURCES[task.kind])}",
+    )
     if isinstance(data, ScenesConfig):
         for size in data.size:
             _at_least(8, "data.size", size)
         _at_least(1, "data.train_count", data.train_count)
         _at_least(1, "data.validation_count", data.validation_count)
-    elif isinstance(data, FolderConfig):
+        return
+    if isinstance(data, TfdsConfig):
         _require(
-            bool(data.path),
-            "data.path must name a folder of RGB-D frames with rgb/ and depth/, found none: "
-            "add --data.path FOLDER",
+            bool(data.name),
+            "data.name must name a TFDS dataset such as nyu_depth_v2, found none: add "
+            "--data.name NAME",
         )
+        return
+    _require(
+        bool(data.path),
+        f"data.path must name a folder of {_FOLDERS[data.kind]}, found none: add "
+        "--data.path FOLDER",
+    )
+    if isinstance(data, FolderConfig):
         _positive("data.units_per_metre", data.units_per_metre)
+    if not isinstance(data, RecordsConfig):
         _require(
             0 < data.validation_fraction < 1,
             "data.validation_fraction must lie between 0 and 1, found "

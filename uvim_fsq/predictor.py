@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 
 from uvim_fsq.build.inference import Inference, content_hash
@@ -11,11 +11,9 @@ from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.run_directory import RunDirectory
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.images import read_image, to_rgb_uint8
+from uvim_fsq.prediction_files import check_free, paths, prediction_files
 from uvim_fsq.stage2.sampling import Sampling
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
-
-DEPTH_UNITS_PER_METRE = 1000
-_MAX_UINT16 = 2**16 - 1
 
 Picture = str | Path | np.ndarray
 """A file of any mode (grey, alpha, 16-bit, rotated by EXIF), or an array (h w), (h w 1|3|4)."""
@@ -40,35 +38,71 @@ class Predictor:
         self.batch_size = batch_size
         self.seed = seed
 
-    def predict(
-        self,
-        picture: Picture,
-        *,
-        temperature: float | None = None,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        samples: int = 1,
-    ) -> np.ndarray:
-        """The prediction for one picture at its own size; depth is float32 (h w) in metres.
+    def predict(self, picture: Picture, **sampling: Any) -> Any:
+        """The prediction for one picture at its own size.
+
+        Depth is float32 (h w) in metres; colours are uint8 (h w 3); a panoptic map is a dict with
+        `panoptic`, int32 (h w) of segment ids with 0 for void, and `segments`, a list of dicts `id`,
+        `category_id`, `iscrowd`, `area`.
 
         Args:
           picture: a file or an array.
           temperature: of the sampler, 0 for greedy; by default what suits the task.
           top_k: draw among the k most likely indices; 0 for all.
           top_p: draw among the most likely indices that hold this share of probability.
-          samples: how many samples the prediction is the mean of.
+          samples: how many samples the prediction is the mean of; panoptic maps have no mean.
         """
-        return next(
-            self.predict_many(
-                [picture],
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-                samples=samples,
-            )
-        )
+        return next(self.predict_many([picture], **sampling))
 
     def predict_many(
+        self, pictures: Sequence[Picture], **sampling: Any
+    ) -> Iterator[Any]:
+        """Predictions in the order of the pictures, as `predict` makes them, batch by batch."""
+        files = prediction_files(self.inference.task)
+        for _, prediction in self._restored(pictures, **sampling):
+            yield files.result(prediction)
+
+    def predict_files(
+        self,
+        pictures: Sequence[str | Path],
+        output: str | Path,
+        *,
+        overwrite: bool = False,
+        keep_luminance: bool = False,
+        **sampling: Any,
+    ) -> list[Path]:
+        """Predicts for picture files and writes, for each `NAME.ext` and at its own size:
+
+        - depth: `NAME_depth.png`, 16-bit millimetres, and `NAME_depth_color.png` for the eye;
+        - panoptic: `panoptic/NAME.png` and `panoptic.json` in COCO's format, and
+          `NAME_overlay.png` with class names and a legend;
+        - colorization: `NAME_color.png`; `keep_luminance` puts the colours on the picture's
+          own luminance, which is as sharp as the picture.
+
+        All pictures are checked before the first is predicted; `sampling` is as in `predict`.
+
+        Returns:
+          The files written.
+
+        Raises:
+          DataError: for pictures that cannot be read, two of one name, or results that exist
+            already, unless `overwrite`.
+        """
+        output = Path(output)
+        files = prediction_files(self.inference.task, keep_luminance)
+        check_free(files, pictures, output, overwrite)
+        _check_readable(pictures)
+        output.mkdir(parents=True, exist_ok=True)
+        written = []
+        predictions = self._restored(pictures, **sampling)
+        for picture, (image, prediction) in zip(pictures, predictions, strict=True):
+            stem = Path(picture).stem
+            files.write(output, stem, image, prediction)
+            written += paths(files, output, stem)
+        files.finish(output)
+        return written + [output / name for name in files.shared]
+
+    def _restored(
         self,
         pictures: Sequence[Picture],
         *,
@@ -76,18 +110,22 @@ class Predictor:
         top_k: int = 0,
         top_p: float = 1.0,
         samples: int = 1,
-    ) -> Iterator[np.ndarray]:
-        """Predictions in the order of the pictures, as `predict` makes them, batch by batch."""
+    ) -> Iterator[tuple[np.ndarray, Any]]:
+        """Pictures, read, and their predictions at their own size."""
+        task = self.inference.task
         if samples < 1:
             raise ValueError(f"samples must be at least 1, found {samples}")
-        task = self.inference.task
+        if samples > 1 and not task.averages:
+            raise DataError(
+                f"{samples} samples were asked for, and the predictions of this task have no mean: "
+                "leave --samples out"
+            )
         if temperature is None:
             temperature = task.default_temperature
         sampling = Sampling(temperature, top_k, top_p)
         for first in range(0, len(pictures), self.batch_size):
-            images = [
-                _read(picture) for picture in pictures[first : first + self.batch_size]
-            ]
+            chosen = pictures[first : first + self.batch_size]
+            images = [_read(picture) for picture in chosen]
             prepared = [task.prepare_image(image) for image in images]
             hashes = [content_hash(image) for image in images]
             missing = self.batch_size - len(images)
@@ -99,59 +137,13 @@ class Predictor:
                 samples=samples,
                 seed=self.seed,
             ).indices
-            decoded = [
+            several = [
                 self.inference.decode(codes[:, i], batch) for i in range(samples)
             ]
-            mean = {
-                name: np.mean([np.asarray(planes[name]) for planes in decoded], axis=0)
-                for name in decoded[0]
-            }
+            planes = several[0] if samples == 1 else _mean(several)
             for i, image in enumerate(images):
-                planes = {name: plane[i] for name, plane in mean.items()}
-                yield task.restore(planes, image.shape[:2])
-
-    def predict_files(
-        self,
-        pictures: Sequence[str | Path],
-        output: str | Path,
-        *,
-        overwrite: bool = False,
-        temperature: float | None = None,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        samples: int = 1,
-    ) -> list[Path]:
-        """Predicts depth for picture files and writes, for each `NAME.ext`:
-
-        - `NAME_depth.png`: 16-bit, millimetres, at the picture's own size;
-        - `NAME_depth_color.png`: for the eye, near is red, far is blue.
-
-        All pictures are checked before the first is predicted.
-
-        Returns:
-          The files written.
-
-        Raises:
-          DataError: for pictures that cannot be read, two of one name, or results that exist
-            already, unless `overwrite`.
-        """
-        output = Path(output)
-        names = _names(pictures, output, overwrite)
-        _check_readable(pictures)
-        output.mkdir(parents=True, exist_ok=True)
-        predictions = self.predict_many(
-            pictures, temperature=temperature, top_k=top_k, top_p=top_p, samples=samples
-        )
-        written = []
-        for picture, (data, view), depth in zip(
-            pictures, names, predictions, strict=True
-        ):
-            units = np.rint(depth * DEPTH_UNITS_PER_METRE).clip(0, _MAX_UINT16)
-            _write_png(data, units.astype(np.uint16))
-            colours = self.inference.task.visualize(read_image(picture), depth)
-            _write_png(view, colours[..., ::-1])
-            written += [data, view]
-        return written
+                plane = {name: np.asarray(value[i]) for name, value in planes.items()}
+                yield image, task.restore(plane, image.shape[:2])
 
 
 def load(path: str | Path, *, batch_size: int = 1, seed: int = 0) -> Predictor:
@@ -181,30 +173,6 @@ def _read(picture: Picture) -> np.ndarray:
     )
 
 
-def _names(
-    pictures: Sequence[str | Path], output: Path, overwrite: bool
-) -> list[tuple[Path, Path]]:
-    """The files that each picture's prediction goes to."""
-    stems = [Path(picture).stem for picture in pictures]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise DataError(
-            f"several pictures are called {twice[0]!r}, and their predictions would overwrite "
-            "each other: predict them into different folders"
-        )
-    names = [
-        (output / f"{stem}_depth.png", output / f"{stem}_depth_color.png")
-        for stem in stems
-    ]
-    exist = [str(path) for pair in names for path in pair if path.exists()]
-    if exist and not overwrite:
-        more = f" and {len(exist) - 1} more" if len(exist) > 1 else ""
-        raise DataError(
-            f"{exist[0]}{more} exist already: choose another --output, or --overwrite"
-        )
-    return names
-
-
 def _check_readable(pictures: Sequence[str | Path]) -> None:
     broken = []
     for picture in pictures:
@@ -221,10 +189,8 @@ def _check_readable(pictures: Sequence[str | Path]) -> None:
         )
 
 
-def _write_png(path: Path, image: np.ndarray) -> None:
-    temporary = path.with_name(f".{path.stem}.tmp.png")
-    if not cv2.imwrite(str(temporary), np.ascontiguousarray(image)):
-        raise DataError(
-            f"{path} cannot be written: is the disk full, or the folder protected?"
-        )
-    temporary.replace(path)
+def _mean(several: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    return {
+        name: np.mean([np.asarray(planes[name]) for planes in several], axis=0)
+        for name in several[0]
+    }

@@ -6,6 +6,7 @@ import pytest
 
 from configs.depth import PRESETS, VARIANTS, get_config
 from uvim_fsq.build import objects
+from uvim_fsq.build.tasks import build_task
 from uvim_fsq.build.train import train
 from uvim_fsq.config import replace
 
@@ -19,7 +20,7 @@ def _count(tree) -> int:
 
 
 def _stage1(config):
-    task = objects.build_task(config.task)
+    task = build_task(config.task)
     return _shapes(objects.init_stage1, objects.build_stage1(config, task), task)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from configs import depth
 from uvim_fsq.build import flops, objects
+from uvim_fsq.build.tasks import build_task
 from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
 from uvim_fsq.quantizers import FSQ, VQ
 from uvim_fsq.stage1.model import Stage1Model
@@ -21,7 +22,7 @@ GIGA = 1e9
 @pytest.fixture(scope="module")
 def published():
     config = depth.get_config("vq", "paper")
-    task = objects.build_task(config.task)
+    task = build_task(config.task)
     return objects.build_stage1(config, task), objects.build_stage2(config)
 
 

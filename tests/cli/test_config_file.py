@@ -54,7 +54,9 @@ def test_files_that_are_no_configuration(tmp_path, text, message):
     "name", ["dept", "configs/dept.py", "elsewhere/depth.py", "-x"]
 )
 def test_names_that_are_not_there(name):
-    with pytest.raises(ConfigError, match=r"no configuration .*\(depth\)"):
+    with pytest.raises(
+        ConfigError, match=r"no configuration .*\(colorization, depth, panoptic\)"
+    ):
         load_config(name)
 
 

@@ -160,7 +160,7 @@ def test_help_explains_every_setting():
     text = _run(
         "-m", "uvim_fsq", "train", "depth", "--preset", "paper", "--help"
     ).stdout
-    for word in ("--variant", "--stage1.model.width", "--task.bins", "--data.path"):
+    for word in ("--variant", "--stage1.model.width", "--task.bins", "--data.name"):
         assert word in text
     assert "(default: 1024)" in text  # The value in this preset.
     assert "Width of a token." in text

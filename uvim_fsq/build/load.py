@@ -15,6 +15,7 @@ from uvim_fsq.build.run_directory import (
     differences,
     tree_hash,
 )
+from uvim_fsq.build.tasks import build_task
 from uvim_fsq.config import ConfigError, RunConfig
 from uvim_fsq.stage1.model import Stage1Model
 from uvim_fsq.training.checkpoint import Checkpoints
@@ -44,7 +45,7 @@ def load_frozen_stage1(run: RunDirectory, config: RunConfig) -> FrozenStage1:
             f"stage I in {run.path} has other settings than asked for ({'; '.join(found)}): "
             "give a stage I with the same settings, or its settings"
         )
-    task = objects.build_task(config.task)
+    task = build_task(config.task)
     model = objects.build_stage1(config, task)
     variables, step = _variables(
         run.stage1, theirs, lambda key: objects.init_stage1(model, task, key), 1
@@ -69,7 +70,7 @@ def load_inference(run: RunDirectory, seed: int | None = None) -> Inference:
       ConfigError: if nothing is trained, or stage II belongs to another stage I.
     """
     config = run.config()
-    task = objects.build_task(config.task)
+    task = build_task(config.task)
     stage1 = load_frozen_stage1(run.stage1_run(), config)
     chunk_bytes = objects.head_chunk_bytes(config)
     seeds = run.stage2_seeds()

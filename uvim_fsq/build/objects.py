@@ -1,4 +1,4 @@
-"""Makes each object that a run needs from its settings."""
+"""Makes the models and optimizers of a run from its settings."""
 
 import jax
 import jax.numpy as jnp
@@ -6,75 +6,22 @@ import numpy as np
 from flax.core import FrozenDict
 
 from uvim_fsq.config import (
-    DepthConfig,
-    FolderConfig,
     FSQConfig,
     IdentityConfig,
     ModelConfig,
     RunConfig,
-    ScenesConfig,
     StageConfig,
     VQConfig,
 )
-from uvim_fsq.data.errors import DataError
-from uvim_fsq.data.source import Source
 from uvim_fsq.quantizers import FSQ, VQ, Identity, Quantizer
 from uvim_fsq.stage1.model import Stage1Model
 from uvim_fsq.stage2.model import Stage2Model
 from uvim_fsq.tasks.base import Task
-from uvim_fsq.tasks.depth import DepthTask
 from uvim_fsq.training.optimizer import Optimizer, adafactor, adamw, make_optimizer
 from uvim_fsq.training.schedule import Schedule, cosine, steps_from_epochs
 from uvim_fsq.types import Array, DType, Tree
 
 MEGABYTE = 2**20
-
-
-def build_task(config: DepthConfig) -> Task:
-    """The task of a run."""
-    return DepthTask(
-        image_size=config.image_size,
-        min_depth=config.min_depth,
-        max_depth=config.max_depth,
-        bins=config.bins,
-        crop=config.crop,
-        flip=config.flip,
-        crop_area=config.crop_area,
-    )
-
-
-PARTS = ("train", "validation", "test")
-
-
-def build_source(config: ScenesConfig | FolderConfig, part: str) -> Source:
-    """Examples to train on, to watch while training, or to score on in the end.
-
-    A folder is scored on `evaluation_path` where that is given, else on its validation part.
-
-    Raises:
-      DataError: if the data cannot be used.
-    """
-    if part not in PARTS:
-        raise ValueError(f"part must be one of {', '.join(PARTS)}, not {part!r}")
-    if isinstance(config, ScenesConfig):
-        from uvim_fsq.data.scenes import Scenes
-
-        count = config.train_count if part == "train" else config.validation_count
-        return Scenes(config.size, count, config.seed, split=part)
-    from uvim_fsq.data.folder import RgbdFolder
-
-    path, split = config.path, "train" if part == "train" else "validation"
-    if part == "test" and config.evaluation_path:
-        path, split = config.evaluation_path, "all"
-    if not path:
-        raise DataError("the folder source needs a folder: give --data.path FOLDER")
-    return RgbdFolder(
-        path,
-        split=split,
-        units_per_metre=config.units_per_metre,
-        validation_fraction=config.validation_fraction,
-        skip_broken=config.skip_broken,
-    )
 
 
 def build_quantizer(config: FSQConfig | VQConfig | IdentityConfig) -> Quantizer:

@@ -1,14 +1,14 @@
-"""What a person sees of an evaluation: a table in the terminal and a page of pictures."""
+"""What a person sees of an evaluation in the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from uvim_fsq.build.scoring import DepthScoring
+from uvim_fsq.build.scoring import Scoring
 
 TITLES = {
-    "constant": "constant: mean of the training targets",
+    "constant": "the same everywhere: mean or most frequent class in training",
     "per_pixel_mean": "per-pixel mean of the training targets",
+    "per_pixel_mode": "per-pixel most frequent class in training",
     "stage1": "stage I: reconstruction from its own code",
     "stage1_foreign_codes": "stage I, codes of another picture",
     "stage1_foreign_image": "stage I, another picture as context",
@@ -19,18 +19,11 @@ TITLES = {
 }
 """Predictions in the order of the table."""
 
-PICTURE_COLUMNS = {
-    "image": "image",
-    "target": "truth",
-    "stage1": "stage I",
-    "greedy": "prediction (greedy)",
-    "mean": "mean of samples",
-}
+
+BASELINES = ("constant", "per_pixel_mean", "per_pixel_mode")
 
 
-def print_scores(
-    scores: Mapping[str, float], scoring: DepthScoring, output: Path
-) -> None:
+def print_scores(scores: Mapping[str, float], scoring: Scoring, output: Path) -> None:
     """Prints every prediction's scores, and how the codebook is used."""
     from rich.console import Console
     from rich.table import Table
@@ -41,9 +34,9 @@ def print_scores(
             titles[name] = f"whole: mean of {name.removeprefix('mean_of_')} samples"
     names = [name for name in titles if f"{name}/{scoring.headline}" in scores]
     columns = [
-        key.split("/")[1]
-        for key in scores
-        if key.startswith(f"{names[0]}/") and not key.split("/")[1].startswith("images")
+        column
+        for column in scoring.columns
+        if any(f"{name}/{column}" in scores for name in names)
     ]
     table = Table(box=None, pad_edge=False)
     table.add_column("prediction", no_wrap=True)
@@ -51,7 +44,7 @@ def print_scores(
         unit = f", {scoring.unit}" if column == scoring.headline else ""
         table.add_column(f"{column}{unit}", justify="right", no_wrap=True)
     for name in names:
-        values = [f"{scores[f'{name}/{column}']:.3f}" for column in columns]
+        values = [_number(scores.get(f"{name}/{column}")) for column in columns]
         table.add_row(titles[name], *values)
     console = Console(width=None if Console().is_terminal else 120, soft_wrap=True)
     console.print(table)
@@ -67,42 +60,33 @@ def print_scores(
     console.print(f"scores and pictures: {output}", highlight=False)
 
 
+def summary(scores: Mapping[str, float], scoring: Scoring) -> str:
+    """One line: the headline score of the whole, of stage I, and of the best baseline."""
+    unit, name = scoring.unit, scoring.headline
+    best = max if scoring.higher_is_better else min
+    baseline = best(
+        (baseline for baseline in BASELINES if f"{baseline}/{name}" in scores),
+        key=lambda baseline: scores[f"{baseline}/{name}"],
+    )
+    whole, stage1, least = (
+        f"{_number(scores[f'{prediction}/{name}'])} {unit}"
+        for prediction in ("greedy", "stage1", baseline)
+    )
+    return (
+        f"{name} of the whole (greedy): {whole}; stage I alone: {stage1}; without looking at the "
+        f"picture: {least}"
+    )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
+
+
 def _usage(scores: Mapping[str, float], part: str, what: str) -> str:
     return (
         f"codebook usage over {scores[f'{part}/indices']:.0f} indices of {what} pictures: "
         f"{scores[f'{part}/usage']:.1%} ({scores[f'{part}/usage_corrected']:.1%} of what so many "
         f"uniform draws would use), perplexity {scores[f'{part}/perplexity']:.1f}"
     )
-
-
-def save_pictures(
-    pictures: Sequence[Mapping[str, Any]], path: Path, scoring: DepthScoring
-) -> None:
-    """One row per picture: image, truth, stage I, predictions."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    if not pictures:
-        return
-    columns = dict(PICTURE_COLUMNS)
-    mean = next((name for name in pictures[0] if name.startswith("mean_of_")), None)
-    if mean:
-        columns[mean] = f"mean of {mean.removeprefix('mean_of_')} samples"
-    columns = {name: title for name, title in columns.items() if name in pictures[0]}
-    height, width = pictures[0]["image"].shape[:2]
-    figure = Figure(
-        figsize=(2 * len(columns) * width / height, 2.0 * len(pictures) + 0.3),
-        dpi=110,
-        layout="constrained",
-    )
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(pictures), len(columns), squeeze=False)
-    for number, (row, picture) in enumerate(zip(axes, pictures, strict=True)):
-        for axis, (name, title) in zip(row, columns.items(), strict=True):
-            axis.imshow(picture[name], interpolation="nearest", aspect="auto")
-            axis.set_axis_off()
-            if number == 0:
-                axis.set_title(title, fontsize=9)
-    temporary = path.with_name("." + path.name)
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)

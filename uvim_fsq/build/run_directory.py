@@ -131,12 +131,18 @@ def differences(old: Any, new: Any, limit: int = 5) -> list[str]:
     flat = [dict(_flatten(tree)) for tree in (old, new)]
     names = sorted(set(flat[0]) | set(flat[1]))
     found = [
-        f"{name} is {flat[0].get(name)} there and {flat[1].get(name)} here"
+        f"{name} is {_short(flat[0].get(name))} there and {_short(flat[1].get(name))} here"
         for name in names
         if flat[0].get(name) != flat[1].get(name)
     ]
     more = [f"and {len(found) - limit} more"] if len(found) > limit else []
     return found[:limit] + more
+
+
+def _short(value: Any, length: int = 60) -> str:
+    if isinstance(value, list) and len(str(value)) > length:
+        return f"a list of {len(value)}"
+    return str(value)
 
 
 def _flatten(tree: Any, prefix: str = ""):

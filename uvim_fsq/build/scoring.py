@@ -1,21 +1,23 @@
-"""How each task is scored: its evaluator, and what the mean predictors average."""
+"""How each task is scored: its evaluator, and its baselines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
-from evaluators.baselines import MeanPredictor
-from evaluators.depth import DepthEvaluator, valid_pixels
+from evaluators.color import PsnrEvaluator
+from evaluators.depth import DepthEvaluator
+from evaluators.panoptic import PanopticEvaluator
 from evaluators.runner import Evaluator
-from uvim_fsq.config import DepthConfig
-from uvim_fsq.data.pipeline import evaluation_batches
+from uvim_fsq.build import baselines
+from uvim_fsq.build.tasks import categories_of
+from uvim_fsq.config import (
+    ColorizationConfig,
+    DepthConfig,
+    PanopticConfig,
+    TaskConfig,
+)
 from uvim_fsq.data.source import Source
 from uvim_fsq.tasks.base import Task
-
-BASELINE_EXAMPLES = 2000
-"""Training examples that the mean predictors average, at most: their mean settles early."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,36 @@ class Prediction:
         return self.evaluator.aggregate(stats)
 
 
+@runtime_checkable
+class Scoring(Protocol):
+    """What the evaluation of a run asks of a task.
+
+    Attributes:
+      headline: the score that ranks pictures and models, and `unit` for people.
+      higher_is_better: of the headline.
+      columns: the scores of the table.
+    """
+
+    headline: str
+    unit: str
+    higher_is_better: bool
+    columns: tuple[str, ...]
+
+    def evaluator(self) -> Evaluator:
+        """Scores one prediction per picture."""
+        ...
+
+    def baselines(
+        self, task: Task, source: Source, batch_size: int
+    ) -> dict[str, dict[str, Any]]:
+        """Planes of predictors that do not look at the picture, on the model's grid."""
+        ...
+
+    def target(self, reference: Mapping[str, Any]) -> Any:
+        """What `visualize` shows as the truth."""
+        ...
+
+
 @dataclass(frozen=True)
 class DepthScoring:
     """RMSE and its kin, see `DepthEvaluator`; predictions are averaged in metres."""
@@ -48,38 +80,72 @@ class DepthScoring:
     config: DepthConfig
     headline = "rmse"
     unit = "m"
+    higher_is_better = False
+    columns = ("rmse", "abs_rel", "log10", "delta1", "delta2", "delta3")
 
     def evaluator(self) -> Evaluator:
-        """Scores one prediction per picture."""
+        """RMSE and the others."""
         return DepthEvaluator(self.config.min_depth, self.config.max_depth)
 
-    def baselines(self, task: Task, source: Source, batch_size: int) -> dict[str, dict]:
-        """What predictors that do not look at the picture say, on the model's grid."""
-        count = min(len(source), BASELINE_EXAMPLES)
-        chosen = np.linspace(0, len(source) - 1, count).round().astype(int).tolist()
+    def baselines(self, task, source, batch_size):
+        """Mean depths."""
+        return baselines.depth_means(task, self.config, source, batch_size)
 
-        def transform(example, generator):
-            prepared = task.preprocess(example, generator, train=False)
-            return {"target": prepared["target"]}
-
-        mean = MeanPredictor()
-        for batch in evaluation_batches(
-            source, transform, batch_size=batch_size, indices=chosen
-        ):
-            for target in batch["target"][np.asarray(batch["mask"], bool)]:
-                valid = valid_pixels(
-                    target, self.config.min_depth, self.config.max_depth
-                )
-                mean.update(target, valid)
-        per_pixel = mean.per_pixel()
-        constant = np.full_like(per_pixel, mean.constant())
-        return {"constant": {"depth": constant}, "per_pixel_mean": {"depth": per_pixel}}
-
-    def target(self, reference: Mapping[str, Any]) -> np.ndarray:
-        """What `visualize` shows as the truth."""
+    def target(self, reference):
+        """Metres."""
         return reference["depth"]
 
 
-def build_scoring(config: DepthConfig) -> DepthScoring:
+@dataclass(frozen=True)
+class PanopticScoring:
+    """Panoptic quality, see `PanopticEvaluator`; maps of segments have no mean."""
+
+    config: PanopticConfig
+    headline = "pq"
+    unit = "%"
+    higher_is_better = True
+    columns = ("pq", "sq", "rq", "pq_things", "pq_stuff")
+
+    def evaluator(self) -> Evaluator:
+        """PQ, SQ and RQ."""
+        return PanopticEvaluator(categories_of(self.config))
+
+    def baselines(self, task, source, batch_size):
+        """Most frequent classes."""
+        return baselines.most_frequent_classes(task, source, batch_size)
+
+    def target(self, reference):
+        """Segments."""
+        return reference
+
+
+@dataclass(frozen=True)
+class ColorizationScoring:
+    """PSNR and colourfulness, see `PsnrEvaluator`; predictions are averaged as colours."""
+
+    config: ColorizationConfig
+    headline = "psnr"
+    unit = "dB"
+    higher_is_better = True
+    columns = ("psnr", "colorfulness", "colorfulness_ratio")
+
+    def evaluator(self) -> Evaluator:
+        """PSNR and colourfulness."""
+        return PsnrEvaluator()
+
+    def baselines(self, task, source, batch_size):
+        """Mean colours."""
+        return baselines.color_means(task, source, batch_size)
+
+    def target(self, reference):
+        """Colours."""
+        return reference["color"]
+
+
+def build_scoring(config: TaskConfig) -> Scoring:
     """How a task is scored."""
-    return DepthScoring(config)
+    if isinstance(config, DepthConfig):
+        return DepthScoring(config)
+    if isinstance(config, PanopticConfig):
+        return PanopticScoring(config)
+    return ColorizationScoring(config)

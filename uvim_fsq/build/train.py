@@ -14,6 +14,8 @@ from uvim_fsq.build import objects
 from uvim_fsq.build.load import FrozenStage1, load_frozen_stage1
 from uvim_fsq.build.objectives import codebook_update, target_encoder
 from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, write_json
+from uvim_fsq.build.sources import build_source
+from uvim_fsq.build.tasks import build_task, check_source, with_categories
 from uvim_fsq.build.validation import Validation, stage1_validation, stage2_validation
 from uvim_fsq.config import ConfigError, RunConfig, StageConfig
 from uvim_fsq.data.pipeline import training_batches
@@ -79,11 +81,13 @@ def train(
     for number in stages:
         stage = config.stage1 if number == 1 else config.stage2
         check_batch_size(stage.batch_size, stage.micro_batches, jax.device_count())
-    task = objects.build_task(config.task)
     sources = {
-        part: objects.build_source(config.data, part)
-        for part in ("train", "validation")
+        part: build_source(config.data, part) for part in ("train", "validation")
     }
+    config = with_categories(config, sources["train"])
+    for source in sources.values():
+        check_source(config.task, source)
+    task = build_task(config.task)
     frozen = None
     if 1 not in stages:
         if stage1_run is None and not run.config_file.exists():

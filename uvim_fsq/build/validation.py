@@ -177,7 +177,7 @@ def _table(
     """One row per example: image, target, predictions, all at one height."""
     rows = []
     for i in range(min(count, int(np.sum(batch["mask"])))):
-        image = batch["image"][i]
+        image = _for_the_eye(batch["image"][i])
         size = image.shape[:2]
         generator = np.random.default_rng(0)
         example = task.preprocess(
@@ -189,6 +189,13 @@ def _table(
             shown.append(task.visualize(image, task.restore(planes, size)))
         rows.append(np.concatenate([_enlarge(picture) for picture in shown], axis=1))
     return np.concatenate(rows)
+
+
+def _for_the_eye(image: np.ndarray) -> np.ndarray:
+    """8 bits of an image that may be scaled to [-1, 1] already."""
+    if image.dtype == np.uint8:
+        return image
+    return np.clip(np.rint((image + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 def _enlarge(picture: np.ndarray) -> np.ndarray:

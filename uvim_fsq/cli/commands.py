@@ -58,7 +58,7 @@ def evaluate(options: argparse.Namespace, words: list[str]) -> None:
     after = override(
         replace_settings(before, data=data),
         words,
-        ["--source", "--output", "--stage2-seed"],
+        ["--source", "--part", "--output", "--stage2-seed"],
     )
     changes = {
         part: getattr(after, part)
@@ -70,7 +70,9 @@ def evaluate(options: argparse.Namespace, words: list[str]) -> None:
     from uvim_fsq.build.evaluate import evaluate_run
 
     output = Path(options.output) if options.output else None
-    evaluate_run(run, changes or None, output, seed=options.stage2_seed)
+    evaluate_run(
+        run, changes or None, output, part=options.part, seed=options.stage2_seed
+    )
 
 
 def predict(options: argparse.Namespace, words: list[str]) -> None:
@@ -92,6 +94,7 @@ def predict(options: argparse.Namespace, words: list[str]) -> None:
         options.images,
         Path(options.output),
         overwrite=options.overwrite,
+        keep_luminance=options.keep_luminance,
         **_given(options, *_SAMPLING),
     )
     print("\n".join(map(str, written)))

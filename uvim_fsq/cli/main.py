@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from uvim_fsq import __version__
 
 _SETTINGS_HINT = "Every setting below can be given, as in --stage1.model.width 192."
-_CONFIG_HELP = "a Python file with get_config(variant, preset), or the name of one that comes along: depth"
+_CONFIG_HELP = "a Python file with get_config(variant, preset), or the name of one that comes along: depth, panoptic, colorization"
 _RUN_HELP = "the folder of a training run"
 _SAMPLING = (
     (
@@ -121,6 +121,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run", metavar="RUN", help=_RUN_HELP)
     _add_source_option(evaluate)
     evaluate.add_argument(
+        "--part",
+        choices=("test", "validation", "train"),
+        default="test",
+        help="of the data",
+    )
+    evaluate.add_argument(
         "--output", metavar="FOLDER", help="where scores go; RUN/evaluation by default"
     )
     evaluate.add_argument(
@@ -140,6 +146,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument(
         "--overwrite", action="store_true", help="replace predictions that are there"
+    )
+    predict.add_argument(
+        "--keep-luminance",
+        action="store_true",
+        help="colorization: put the colours on the picture's own luminance, at full sharpness",
     )
     for option, kind, text in _SAMPLING:
         letter = "X" if kind is float else "N"
@@ -177,7 +188,7 @@ def _add_config_options(command: argparse.ArgumentParser) -> None:
 def _add_source_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--source",
-        choices=("scenes", "folder"),
+        choices=("scenes", "folder", "coco", "pictures", "records", "tfds"),
         help="another kind of data, see --data.*",
     )
 

@@ -16,22 +16,34 @@ from typing import Annotated, Any, Literal, Union
 import tyro
 
 from uvim_fsq.config import (
+    CocoConfig,
     ConfigError,
+    DataConfig,
     EvaluationConfig,
     FolderConfig,
+    PicturesConfig,
+    RecordsConfig,
     RunConfig,
     ScenesConfig,
+    TfdsConfig,
     replace,
 )
 
-_SOURCES = {"scenes": ScenesConfig, "folder": FolderConfig}
+SOURCES = {
+    cls.kind: cls
+    for cls in (
+        *(ScenesConfig, FolderConfig, CocoConfig),
+        *(PicturesConfig, RecordsConfig, TfdsConfig),
+    )
+}
+"""Settings of each kind of data, by the name that `--source` takes."""
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
     """The settings of a run that do not change what was trained."""
 
-    data: Annotated[ScenesConfig | FolderConfig, tyro.conf.AvoidSubcommands]
+    data: Annotated[DataConfig, tyro.conf.AvoidSubcommands]
     """What is scored."""
     evaluation: EvaluationConfig
     """Scoring."""
@@ -50,7 +62,7 @@ def with_source(config: RunConfig, source: str | None) -> RunConfig:
         return config
     if source == "scenes":
         return replace(config, data=ScenesConfig(size=config.task.image_size))
-    return replace(config, data=FolderConfig())
+    return replace(config, data=SOURCES[source]())
 
 
 def override(config: Any, words: Sequence[str], options: Sequence[str] = ()) -> Any:
@@ -88,6 +100,8 @@ def _flags(config: Any, prefix: str = "") -> dict[str, Any]:
     result = {}
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
+        if field.name == "categories":  # Training takes them from the data.
+            continue
         value, name = getattr(config, field.name), f"{prefix}{field.name}"
         if dataclasses.is_dataclass(value):
             result |= _flags(value, f"{name}.")
@@ -140,9 +154,16 @@ def _setting_name(option: str, flags: dict) -> str | None:
 def unknown_option(option: str, options: Sequence[str], flags: dict) -> str:
     """The sentence for an option that is neither a setting nor one of `options`."""
     name = option[2:].replace("-", "_")
-    for kind, cls in _SOURCES.items():
-        if name in {f"data.{field.name}" for field in dataclasses.fields(cls)}:
-            return f"{option} belongs to another kind of data: add --source {kind}."
+    kinds = [
+        kind
+        for kind, cls in SOURCES.items()
+        if name in {f"data.{field.name}" for field in dataclasses.fields(cls)}
+    ]
+    if kinds:
+        return (
+            f"{option} belongs to another kind of data: add --source "
+            f"{' or --source '.join(kinds)}."
+        )
     known = [*options, *(_option(flag) for flag in flags)]
     close = difflib.get_close_matches(option, known, n=3, cutoff=0.7)
     if not close:

@@ -50,6 +50,11 @@ class Task(Protocol):
         """Temperature at which stage II is sampled unless told otherwise; 0 is greedy."""
         ...
 
+    @property
+    def averages(self) -> bool:
+        """Whether the mean of several predictions is a prediction."""
+        ...
+
     def preprocess(
         self, example: Example, generator: np.random.Generator, train: bool
     ) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class DepthTask:
     """
 
     default_temperature = 0.0
+    averages = True
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from uvim_fsq.build import flops, objects
 from uvim_fsq.build.benchmark.case import Case
 from uvim_fsq.build.inference import Inference
 from uvim_fsq.build.objectives import codebook_update, target_encoder
+from uvim_fsq.build.tasks import build_task
 from uvim_fsq.config import ScenesConfig, replace
 from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
 from uvim_fsq.stage1.objective import stage1_loss
@@ -85,7 +86,7 @@ class Setting:
 
     def __init__(self, case: Case):
         self.config = config = case.config
-        self.task: Any = objects.build_task(config.task)
+        self.task: Any = build_task(config.task)
         if case.channels:
             self.task = LabelTask(config.task.image_size, case.channels)
         self.stage1 = objects.build_stage1(config, self.task).clone(unroll=case.unroll)
@@ -202,6 +203,7 @@ def _inference(setting: Setting, decode: bool) -> Part:
 
 
 def _loader(setting: Setting) -> Part:
+    from uvim_fsq.build.sources import build_source
     from uvim_fsq.build.train import training_transform
     from uvim_fsq.data.pipeline import training_batches
 
@@ -209,8 +211,8 @@ def _loader(setting: Setting) -> Part:
     if isinstance(config.data, ScenesConfig):
         count = min(config.data.train_count, LOADER_SCENES)
         config = replace(config, data__train_count=count)
-    source = objects.build_source(config.data, "train")
-    transform = training_transform(objects.build_task(config.task))
+    source = build_source(config.data, "train")
+    transform = training_transform(build_task(config.task))
     size = config.stage1.batch_size
     ahead = 2
 

@@ -1,0 +1,127 @@
+"""Every prediction of every held-out picture, with the controls that tell what its code is worth."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from uvim_fsq.build.inference import Inference, stable_hash
+from uvim_fsq.build.validation import evaluation_transform
+from uvim_fsq.config import EvaluationConfig
+from uvim_fsq.data.pipeline import evaluation_batches
+from uvim_fsq.data.source import Source
+from uvim_fsq.stage2.sampling import Sampling
+
+
+class Predictions:
+    """Predictions by name, in one pass over the data.
+
+    `stage1`: from the target's own code; `greedy` and `sample`: from stage II's; `mean_of_N`: the
+    mean of N samples, where the task's predictions can be averaged. `..._foreign_codes` decodes
+    the code of the picture before, `..._foreign_image` shows the decoder the picture before.
+
+    Attributes:
+      names: of the predictions that this model makes.
+    """
+
+    def __init__(
+        self,
+        inference: Inference,
+        source: Source,
+        settings: EvaluationConfig,
+    ):
+        self.inference, self.source, self.settings = inference, source, settings
+        self.samples = settings.samples if inference.task.averages else 0
+        self.coded = inference.stage1.quantizer.codebook_size is not None
+        self.names = ["stage1"]
+        if self.coded:
+            self.names += ["stage1_foreign_codes", "stage1_foreign_image"]
+        if inference.stage2 is not None:
+            self.names += ["greedy", "greedy_foreign_codes", "greedy_foreign_image"]
+            self.names += ["sample"]
+            if self.samples:
+                self.names.append(f"mean_of_{self.samples}")
+
+    def items(self, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Pictures by their places in the source: `index`, `id`, `planes` by prediction, and, where
+        there is a code, `indices` and `log_probs` of the target's own."""
+        # The picture before each one lends it its codes; the last one stands before the first.
+        before = next(self._batches(indices[-1:]))
+        last = {name: np.asarray(v)[:1] for name, v in self._codes(before).items()}
+        last["image"] = before["image"][:1]
+        for batch in self._batches(indices):
+            codes = {name: np.asarray(v) for name, v in self._codes(batch).items()}
+            codes["image"] = batch["image"]
+            foreign = {
+                name: np.concatenate([last[name], value[:-1]])
+                for name, value in codes.items()
+            }
+            last = {name: value[-1:] for name, value in codes.items()}
+            predictions = jax.device_get(self._predict(batch, codes, foreign))
+            log_probs = self._log_probs(batch, codes)
+            for i in np.flatnonzero(batch["mask"]):
+                index = int(batch["index"][i])
+                item = {
+                    "index": index,
+                    "id": self.source.example_id(index),
+                    "planes": {
+                        name: {key: plane[i] for key, plane in planes.items()}
+                        for name, planes in predictions.items()
+                    },
+                }
+                if self.coded:
+                    item["indices"] = codes["own"][i]
+                if log_probs is not None:
+                    item["log_probs"] = log_probs[i]
+                yield item
+
+    def _batches(self, indices: Sequence[int]) -> Iterator[Mapping[str, Any]]:
+        return evaluation_batches(
+            self.source,
+            evaluation_transform(self.inference.task),
+            batch_size=self.settings.batch_size,
+            indices=list(indices),
+        )
+
+    def _codes(self, batch) -> dict[str, Any]:
+        codes = {}
+        if self.coded:
+            codes["own"] = self.inference.encode(batch["image"], batch["planes"])
+        if self.inference.stage2 is not None:
+            codes["greedy"] = self._sample(batch, Sampling(temperature=0.0), 1)[:, 0]
+        return codes
+
+    def _sample(self, batch, sampling: Sampling, samples: int):
+        hashes = [stable_hash(self.source.example_id(int(i))) for i in batch["index"]]
+        return self.inference.sample(
+            batch["image"], hashes, sampling, samples=samples, seed=self.settings.seed
+        ).indices
+
+    def _predict(self, batch, codes, foreign) -> dict[str, dict[str, Any]]:
+        decode, image = self.inference.decode, batch["image"]
+        predictions = {"stage1": self.inference.reconstruct(image, batch["planes"])[0]}
+        for name, kind in (("stage1", "own"), ("greedy", "greedy")):
+            if kind in codes:
+                if kind == "greedy":
+                    predictions[name] = decode(codes[kind], image)
+                predictions[f"{name}_foreign_codes"] = decode(foreign[kind], image)
+                predictions[f"{name}_foreign_image"] = decode(
+                    codes[kind], foreign["image"]
+                )
+        if "greedy" in codes:
+            settings = self.settings
+            sampling = Sampling(settings.temperature, settings.top_k, settings.top_p)
+            drawn = self._sample(batch, sampling, max(1, self.samples))
+            several = [decode(drawn[:, i], image) for i in range(drawn.shape[1])]
+            predictions["sample"] = several[0]
+            if self.samples:
+                predictions[f"mean_of_{self.samples}"] = jax.tree.map(
+                    lambda *planes: sum(planes) / len(planes), *several
+                )
+        return predictions
+
+    def _log_probs(self, batch, codes):
+        if "greedy" not in codes:
+            return None
+        return np.asarray(self.inference.code_log_probs(batch["image"], codes["own"]))

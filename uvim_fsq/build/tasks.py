@@ -1,0 +1,128 @@
+"""Makes the task of a run, and looks whether its data has what the task needs."""
+
+from uvim_fsq.config import (
+    CategoryConfig,
+    ColorizationConfig,
+    ConfigError,
+    DepthConfig,
+    PanopticConfig,
+    RunConfig,
+    TaskConfig,
+    replace,
+)
+from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.source import Source
+from uvim_fsq.tasks.base import Task
+from uvim_fsq.types import Category
+
+_LABELS = {
+    "depth": ("depth",),
+    "panoptic": ("panoptic", "segments"),
+    "colorization": (),
+}
+"""What an example must hold for a task, besides its image."""
+
+
+def build_task(config: TaskConfig) -> Task:
+    """The task of a run."""
+    if isinstance(config, DepthConfig):
+        from uvim_fsq.tasks.depth import DepthTask
+
+        return DepthTask(
+            image_size=config.image_size,
+            min_depth=config.min_depth,
+            max_depth=config.max_depth,
+            bins=config.bins,
+            crop=config.crop,
+            flip=config.flip,
+            crop_area=config.crop_area,
+        )
+    if isinstance(config, ColorizationConfig):
+        from uvim_fsq.tasks.colorization import ColorizationTask
+
+        return ColorizationTask(
+            image_size=config.image_size, flip=config.flip, crop_area=config.crop_area
+        )
+    from uvim_fsq.tasks.panoptic import PanopticTask
+
+    return PanopticTask(
+        categories_of(config),
+        image_size=config.image_size,
+        classes=config.classes,
+        instances=config.instances,
+        min_fraction=config.min_fraction,
+        flip=config.flip,
+        crop_area=config.crop_area,
+    )
+
+
+def categories_of(config: PanopticConfig) -> tuple[Category, ...]:
+    """The categories that a model knows; nameless ones before it has seen data.
+
+    Raises:
+      ConfigError: if not even their number is known.
+    """
+    if config.categories:
+        return tuple(
+            Category(c.id, c.name, c.isthing, c.color) for c in config.categories
+        )
+    if not config.classes:
+        raise ConfigError(
+            "the number of classes is not known before the data is read: give --task.classes, "
+            "void included"
+        )
+    return tuple(
+        Category(number, f"class {number}", True, (128, 128, 128))
+        for number in range(1, config.classes)
+    )
+
+
+def with_categories(config: RunConfig, source: Source) -> RunConfig:
+    """The settings with the categories of the data, where the task has any.
+
+    Raises:
+      ConfigError: if the data has none, or more than the settings have classes.
+    """
+    if not isinstance(config.task, PanopticConfig):
+        return config
+    if not source.categories:
+        raise ConfigError(
+            "the panoptic task needs data with categories, and this source has none: choose "
+            "another --source"
+        )
+    classes = config.task.classes or len(source.categories) + 1
+    if classes <= len(source.categories):
+        raise ConfigError(
+            f"task.classes is {classes}, void included, but the data has "
+            f"{len(source.categories)} categories: give at least {len(source.categories) + 1}, or "
+            "0 for as many as there are"
+        )
+    categories = tuple(
+        CategoryConfig(c.id, c.name, bool(c.isthing), tuple(c.color))
+        for c in source.categories
+    )
+    return replace(config, task__categories=categories, task__classes=classes)
+
+
+def check_source(task: TaskConfig, source: Source) -> None:
+    """Looks at the first example.
+
+    Raises:
+      DataError: if the source lacks the task's labels, or has other categories than the model.
+    """
+    example = source[0]
+    missing = [name for name in _LABELS[task.kind] if name not in example]
+    if missing:
+        raise DataError(
+            f"the {task.kind} task needs examples with {' and '.join(missing)}, and this source "
+            f"has {', '.join(sorted(example))}: choose another --source or other data"
+        )
+    if isinstance(task, PanopticConfig) and task.categories:
+        known = {(c.id, c.name) for c in task.categories}
+        unknown = [c.name for c in source.categories if (c.id, c.name) not in known]
+        if unknown:
+            raise DataError(
+                f"the data has categories that the model does not know ({', '.join(unknown[:5])}"
+                f"{', ...' if len(unknown) > 5 else ''}): use data with the categories that it was "
+                "trained on"
+            )
