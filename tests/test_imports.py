@@ -57,6 +57,15 @@ MAY_IMPORT = {
         *("uvim_fsq.types", "evaluators.panoptic"),
         *("uvim_fsq.data.coco_format", "uvim_fsq.data.errors"),
     ),
+    "evaluators.coltran": ("uvim_fsq.types", "uvim_fsq.data.transforms"),
+    "evaluators.fid_files": (
+        *("uvim_fsq.types", "evaluators.coltran", "evaluators.fid"),
+        *("uvim_fsq.data.errors", "uvim_fsq.data.images", "uvim_fsq.data.scan"),
+    ),
+    "evaluators.fid_evaluator": (
+        *("uvim_fsq.types", "evaluators.coltran", "evaluators.fid"),
+        "evaluators.fid_files",
+    ),
     "configs": ("uvim_fsq.config", "configs.base", "configs.variants"),
     "scripts": ("uvim_fsq.*", "evaluators", "configs"),
 }
