@@ -7,7 +7,7 @@ same on every machine, and no example changes sides when others are added.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -36,7 +36,10 @@ def check_folder(path: Path, layout: str) -> None:
 
 
 def find_parts(
-    path: Path, split: Split, is_part: Callable[[Path], bool] = Path.is_dir
+    path: Path,
+    split: Split,
+    is_part: Callable[[Path], bool] = Path.is_dir,
+    part_names: Mapping[str, Sequence[str]] = PART_NAMES,
 ) -> tuple[list[Path], bool]:
     """The parts that hold the split, and whether it must still be made by hashing.
 
@@ -45,7 +48,7 @@ def find_parts(
     """
     found = {
         part: [path / name for name in names if is_part(path / name)][:1]
-        for part, names in PART_NAMES.items()
+        for part, names in part_names.items()
     }
     both = found["train"] + found["validation"]
     if not both:
@@ -56,7 +59,8 @@ def find_parts(
         return found[split], False
     if not found["train"]:
         if split == "train":
-            raise DataError(f"{path} has {both[0].name}/ but no train/ to train on")
+            train = part_names["train"][0]
+            raise DataError(f"{path} has {both[0].name}/ but no {train}/ to train on")
         return both, False
     return both, True  # only train/: validation is a share of it
 

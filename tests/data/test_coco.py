@@ -1,0 +1,368 @@
+"""Folders in COCO's panoptic format: layouts, splits, everything wrong named at once."""
+
+import gc
+import json
+import os
+import shutil
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from uvim_fsq.data import coco as module
+from uvim_fsq.data.coco import CocoPanopticFolder
+from uvim_fsq.data.coco_format import read_ids, write_ids
+from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.source import Source
+from uvim_fsq.types import Category
+
+CATEGORIES = [
+    {"id": 3, "name": "cat", "isthing": 1, "color": [255, 0, 0]},
+    {"id": 90, "name": "grass", "isthing": 0, "color": [0, 255, 0]},
+]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("UVIM_FSQ_CACHE", str(tmp_path / "cache"))
+
+
+def segment_ids(size=(12, 16)):
+    """Void above, segment 70000 (grass) below, in it the cat 7 and the crowd of cats 256."""
+    ids = np.zeros(size, np.int32)
+    ids[2:], ids[4:6, 2:5], ids[8:9, 1:] = 70000, 7, 256
+    return ids
+
+
+def write(pictures, panoptic, index, names, categories=None, size=(12, 16)):
+    """A dataset whose n-th picture has the red n."""
+    pictures.mkdir(parents=True, exist_ok=True)
+    panoptic.mkdir(parents=True, exist_ok=True)
+    ids = segment_ids(size)
+    rows = {7: (3, 0), 256: (3, 1), 70000: (90, 0)}
+    content = {"images": [], "annotations": [], "categories": categories or CATEGORIES}
+    for number, name in enumerate(names):
+        cv2.imwrite(str(pictures / name), np.full((*size, 3), (0, 0, number), np.uint8))
+        png = f"{name.rpartition('.')[0]}.png"
+        write_ids(panoptic / png, ids)
+        image = {"id": number, "file_name": name, "height": size[0], "width": size[1]}
+        content["images"].append(image)
+        segments = [
+            {
+                **{"id": row, "category_id": category, "iscrowd": crowd},
+                **{"area": int((ids == row).sum()), "bbox": [0, 0, 1, 1]},
+            }
+            for row, (category, crowd) in rows.items()
+        ]
+        content["annotations"].append(
+            {"image_id": number, "file_name": png, "segments_info": segments}
+        )
+    index.write_text(json.dumps(content))
+
+
+def write_own(root, names, **options):
+    folders = root / "images", root / "panoptic", root / "panoptic.json"
+    write(*folders, names, **options)
+
+
+def write_official(root, part, names, **options):
+    index = root / "annotations" / f"panoptic_{part}.json"
+    write(root / part, index.with_suffix(""), index, names, **options)
+
+
+def change(index):
+    """A context manager for what a JSON holds."""
+
+    class Change:
+        def __enter__(self):
+            self.content = json.loads(index.read_text())
+            return self.content
+
+        def __exit__(self, *_):
+            index.write_text(json.dumps(self.content))
+
+    return Change()
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    root = tmp_path / "coco"
+    write_own(root, [f"{i:03d}.png" for i in range(20)])
+    return root
+
+
+def ids(folder):
+    return [folder.example_id(i) for i in range(len(folder))]
+
+
+def test_examples_have_picture_segments_and_id(dataset):
+    folder = CocoPanopticFolder(dataset, "all")
+    assert isinstance(folder, Source) and len(folder) == 20
+    assert folder.categories == (
+        Category(3, "cat", True, (255, 0, 0)),
+        Category(90, "grass", False, (0, 255, 0)),
+    )
+    example = folder[7]
+    assert example["id"] == folder.example_id(7) == "007"
+    assert example["image"].dtype == np.uint8 and example["panoptic"].dtype == np.int32
+    assert example["image"][3, 4].tolist() == [7, 0, 0]
+    np.testing.assert_array_equal(example["panoptic"], segment_ids())
+    assert example["segments"] == [
+        {"id": 7, "category_id": 3, "iscrowd": 0, "area": 6},
+        {"id": 256, "category_id": 3, "iscrowd": 1, "area": 15},
+        {"id": 70000, "category_id": 90, "iscrowd": 0, "area": 12 * 16 - 32 - 6 - 15},
+    ]
+    example["segments"][0]["id"] = 1  # an example is the caller's own
+    reference = folder.reference(7)
+    assert reference["size"] == (12, 16) and reference["segments"][0]["id"] == 7
+    np.testing.assert_array_equal(reference["panoptic"], segment_ids())
+
+
+def test_without_parts_the_split_is_by_hash(dataset):
+    validation = ids(CocoPanopticFolder(dataset, "validation", validation_fraction=0.2))
+    # Those whose `printf 000 | sha256sum` begins below 0x33, a fifth of 0x100.
+    assert validation == ["000", "010", "015"]
+    train = ids(CocoPanopticFolder(dataset, validation_fraction=0.2))
+    assert sorted(train + validation) == ids(CocoPanopticFolder(dataset, "all"))
+
+
+def test_parts_are_the_split(tmp_path):
+    write_own(tmp_path / "train", ["b.png", "a.x.jpg"])
+    write_own(tmp_path / "val", ["b.png"], size=(16, 12))
+    assert ids(CocoPanopticFolder(tmp_path)) == ["train/b", "train/a.x"]
+    validation = CocoPanopticFolder(tmp_path, "validation")
+    assert ids(validation) == ["val/b"] and validation.reference(0)["size"] == (16, 12)
+    assert ids(CocoPanopticFolder(tmp_path, "all")) == ["train/b", "train/a.x", "val/b"]
+
+
+def test_the_official_layout(tmp_path):
+    write_official(tmp_path, "train2017", ["01.jpg", "02.jpg"])
+    write_official(tmp_path, "val2017", ["01.jpg"])
+    assert ids(CocoPanopticFolder(tmp_path)) == ["train2017/01", "train2017/02"]
+    assert ids(CocoPanopticFolder(tmp_path, "validation")) == ["val2017/01"]
+    assert len(CocoPanopticFolder(tmp_path, "all")) == 3
+    # The annotations of both parts are handed out together.
+    shutil.rmtree(tmp_path / "train2017")
+    assert ids(CocoPanopticFolder(tmp_path, "validation")) == ["val2017/01"]
+    with pytest.raises(DataError, match="has val2017/ but no train2017/ to train on"):
+        CocoPanopticFolder(tmp_path)
+    panoptic = tmp_path / "annotations" / "panoptic_val2017"
+    panoptic.rename(tmp_path / "other")
+    with pytest.raises(DataError, match="no panoptic_val2017/ beside it: put its PNGs"):
+        CocoPanopticFolder(tmp_path, "all")
+    panoptic.with_suffix(".zip").touch()
+    with pytest.raises(DataError, match=r"unpack panoptic_val2017\.zip there"):
+        CocoPanopticFolder(tmp_path, "all")
+
+
+def test_parts_must_have_the_same_categories(tmp_path):
+    other = [{**CATEGORIES[1], "color": [9, 9, 9]}, CATEGORIES[0]]
+    write_own(tmp_path / "train", ["a.png"])
+    write_own(tmp_path / "val", ["b.png"], categories=other)
+    assert len(CocoPanopticFolder(tmp_path, "all")) == 2
+    for key, value in [("isthing", 0), ("name", "dog"), ("id", 4)]:
+        other[1] = {**CATEGORIES[0], key: value}
+        with change(tmp_path / "val" / "panoptic.json") as content:
+            content["categories"] = other
+            for each in content["annotations"]:
+                each["segments_info"] = []
+        with pytest.raises(DataError, match=r"val/pan.* that differ .*\(ids 3"):
+            CocoPanopticFolder(tmp_path, "train")
+    with pytest.raises(DataError, match="found 2 that differ"):
+        CocoPanopticFolder(tmp_path, "all")
+
+
+def test_pictures_without_annotation_are_not_used(dataset, caplog):
+    with change(dataset / "panoptic.json") as content:
+        del content["annotations"][4]
+    (dataset / "images" / "unlisted.png").write_text("no picture")
+    folder = CocoPanopticFolder(dataset, "all")
+    assert folder.unlabelled == ["004"] and folder.skipped == []
+    assert len(folder) == 19 and "004" not in ids(folder)
+    assert "left out 1 of 20 pictures that have no annotation" in caplog.text
+
+
+def spoil(root):
+    """Break ten of the twenty pictures, each in another way."""
+    images, panoptic = root / "images", root / "panoptic"
+    (images / "000.png").unlink()
+    (panoptic / "001.png").unlink()
+    for path in (images / "002.png", panoptic / "003.png"):
+        path.write_bytes(path.read_bytes()[:-20])
+    painted = segment_ids()
+    painted[5, 5] = 12
+    write_ids(panoptic / "004.png", painted)
+    write_ids(panoptic / "005.png", np.where(segment_ids() == 256, 0, segment_ids()))
+    cv2.imwrite(str(panoptic / "006.png"), np.ones((12, 16), np.uint8))
+    cv2.imwrite(str(images / "007.png"), np.ones((16, 12, 3), np.uint8))
+    write_ids(panoptic / "008.png", segment_ids((12, 15)))
+    with change(root / "panoptic.json") as content:
+        content["images"][9]["height"] = 13
+        content["images"][10]["file_name"] = "011.jpg"
+    return {
+        "images/000.png": "there is no such file",
+        "panoptic/001.png": "there is no such file",
+        "images/002.png": "the PNG is truncated",
+        "panoptic/003.png": "the PNG is truncated",
+        "panoptic/004.png": "1 in the PNG that the JSON lacks (12)",
+        "panoptic/005.png": "1 in the JSON that the PNG lacks (256)",
+        "panoptic/006.png": "expected an 8-bit RGB PNG",
+        "images/007.png": "16 x 12, is not that in panoptic.json, 12 x 16",
+        "panoptic/008.png": "12 x 15, is not that of its picture, 12 x 16",
+        "images/009.png": "12 x 16, is not that in panoptic.json, 13 x 16",
+        "image 11, 011.png": "has the name of another image",
+    }
+
+
+def test_everything_wrong_is_named_at_once(dataset, monkeypatch):
+    from uvim_fsq.data import splits
+
+    reasons = spoil(dataset)
+    monkeypatch.setattr(splits, "_LISTED", 20)
+    with pytest.raises(DataError) as caught:
+        CocoPanopticFolder(dataset)
+    message = str(caught.value)
+    # The picture 011.jpg is missing too.
+    assert "12 of 20 examples" in message and "--skip-broken" in message
+    for name, reason in reasons.items():
+        (line,) = [line for line in message.splitlines() if name in line]
+        assert reason in line, line
+
+
+def test_long_lists_are_cut(dataset):
+    spoil(dataset)
+    with pytest.raises(DataError, match=r"12 of 20(.|\n)*and 2 more$"):
+        CocoPanopticFolder(dataset)
+
+
+def test_skip_broken_leaves_them_out_and_says_so(dataset, caplog):
+    spoil(dataset)
+    folder = CocoPanopticFolder(dataset, "all", skip_broken=True)
+    assert ids(folder) == [f"{i:03d}" for i in range(12, 20)]
+    assert len(folder.skipped) == 12 and "left out 12 of 20 examples" in caplog.text
+    assert folder[0]["image"][3, 4].tolist() == [12, 0, 0]
+
+
+def test_palette_png_is_refused(dataset):
+    from PIL import Image
+
+    path = dataset / "panoptic" / "003.png"
+    Image.fromarray(segment_ids().astype(np.uint8)).convert("P").save(path)
+    with pytest.raises(DataError, match=r"003\.png: expected an 8-bit RGB.*palette"):
+        CocoPanopticFolder(dataset)
+
+
+def _two_annotations(content):
+    content["annotations"].append(content["annotations"][3])
+
+
+def _unknown_category(content):
+    content["annotations"][3]["segments_info"][0]["category_id"] = 91
+
+
+def _boxes(content):
+    for each in content["categories"]:
+        del each["isthing"]
+
+
+def _stranger(content):
+    del content["images"][3]
+
+
+def _no_list(content):
+    del content["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "reason"),
+    [
+        (_two_annotations, "annotation of image 3 is listed twice"),
+        (_unknown_category, "is of category 91, which is not among `categories`"),
+        (_boxes, "category 3 needs `isthing`"),
+        (_stranger, "belongs to image 3, which is not among `images`"),
+        (_no_list, "with the list `annotations`, found images, categories"),
+    ],
+)
+def test_a_wrong_json_always_raises(dataset, mistake, reason):
+    with change(dataset / "panoptic.json") as content:
+        mistake(content)
+    with pytest.raises(DataError, match="panoptic.json") as caught:
+        CocoPanopticFolder(dataset, skip_broken=True)
+    assert reason in str(caught.value)
+
+
+def test_what_is_no_json(dataset):
+    (dataset / "panoptic.json").write_text("{")
+    with pytest.raises(DataError, match=r"panoptic\.json: .*found no JSON"):
+        CocoPanopticFolder(dataset)
+    assert gc.isenabled()
+
+
+def test_paths_that_are_no_dataset(tmp_path):
+    with pytest.raises(DataError, match="does not exist; expected a folder with ima"):
+        CocoPanopticFolder(tmp_path / "none")
+    (tmp_path / "images").mkdir()
+    with pytest.raises(DataError, match="expected images/, panoptic/.*found images"):
+        CocoPanopticFolder(tmp_path)
+    (tmp_path / "panoptic.json").write_text("{}")
+    with pytest.raises(DataError, match="has panoptic.json but no panoptic/ beside it"):
+        CocoPanopticFolder(tmp_path)
+    write_own(tmp_path / "parts" / "val", ["a.png"])
+    with pytest.raises(DataError, match="has val/ but no train/ to train on"):
+        CocoPanopticFolder(tmp_path / "parts")
+
+
+def test_scan_is_remembered_until_a_file_changes(dataset, monkeypatch):
+    CocoPanopticFolder(dataset, "all")
+    looked = []
+    monkeypatch.setattr(
+        module, "read_ids", lambda path: looked.append(path.stem) or read_ids(path)
+    )
+    CocoPanopticFolder(dataset, "train")
+    CocoPanopticFolder(dataset, "validation")
+    assert looked == []
+    later = time.time_ns() + 10**9
+    os.utime(dataset / "panoptic" / "004.png", ns=(later, later))
+    CocoPanopticFolder(dataset, "all")
+    assert looked == ["004"]
+    with change(dataset / "panoptic.json") as content:
+        content["annotations"][5]["segments_info"].pop()
+    with pytest.raises(DataError, match=r"1 of 20(.|\n)*005\.png: its segment ids"):
+        CocoPanopticFolder(dataset, "all")
+    assert len(looked) == 21
+
+
+def test_a_json_is_read_once_for_the_sources_in_use(dataset, monkeypatch):
+    read = []
+    read_index = module.read_index
+    monkeypatch.setattr(
+        module, "read_index", lambda path: read.append(path) or read_index(path)
+    )
+    train = CocoPanopticFolder(dataset, "train")
+    validation = CocoPanopticFolder(dataset, "validation")
+    assert len(read) == 1
+    del train, validation
+    gc.collect()
+    CocoPanopticFolder(dataset, "train")
+    assert len(read) == 2
+    assert not module._indexes_in_use
+
+
+def test_real_pictures(real_data):
+    root = real_data("coco_panoptic")
+    folder = CocoPanopticFolder(root, "all")
+    assert len(folder) == 65 and len(folder.categories) == 133
+    assert sum(each.isthing for each in folder.categories) == 80
+    crowd = 0
+    for i in range(len(folder)):
+        reference = folder.reference(i)
+        panoptic = reference["panoptic"]
+        assert panoptic.shape == reference["image"].shape[:2] == reference["size"]
+        numbers, areas = np.unique(panoptic[panoptic > 0], return_counts=True)
+        stated = {each["id"]: each["area"] for each in reference["segments"]}
+        assert stated == dict(zip(numbers.tolist(), areas.tolist(), strict=True))
+        crowd += sum(each["iscrowd"] for each in reference["segments"])
+    assert crowd == 12
+    held_out = len(CocoPanopticFolder(root, "validation"))
+    assert len(CocoPanopticFolder(root, "train")) + held_out == 65 and held_out >= 1

@@ -1,0 +1,264 @@
+"""Folders of pictures with panoptic labels in COCO's format."""
+
+import gc
+import logging
+import os
+import weakref
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from uvim_fsq.data.coco_format import (
+    CocoIndex,
+    Segment,
+    check_ids,
+    read_ids,
+    read_index,
+)
+from uvim_fsq.data.errors import BrokenFileError, DataError
+from uvim_fsq.data.images import read_image
+from uvim_fsq.data.scan import Files, cache_directory, cache_name, scan
+from uvim_fsq.data.splits import (
+    Split,
+    check_folder,
+    check_split,
+    choose_ids,
+    contents,
+    find_parts,
+    report,
+)
+from uvim_fsq.types import Category
+
+_log = logging.getLogger(__name__)
+
+_OFFICIAL_NAMES = {"train": ("train2017",), "validation": ("val2017",)}
+_LAYOUT = (
+    "images/, panoptic/ and panoptic.json, here or in train/ and validation/, or COCO's "
+    "annotations/panoptic_train2017.json, annotations/panoptic_train2017/ and train2017/"
+)
+
+
+class _Part(NamedTuple):
+    """Where the files of a part are; `prefix` stands before its ids."""
+
+    prefix: str
+    pictures: Path
+    panoptic: Path
+    index: Path
+
+
+class _Entry(NamedTuple):
+    """One picture: its files (picture, PNG, JSON), and what the JSON says of it."""
+
+    files: Files
+    size: tuple[int, int]
+    segments: list[Segment]
+
+
+class CocoPanopticFolder:
+    """Pictures in `images/`, PNGs of segment ids in `panoptic/`, and `panoptic.json`, in COCO's format.
+
+    The categories are whatever the JSON lists. The folder may have the parts `train/` and
+    `validation/` (or `val/`, `test/`) with these three in each, or be COCO's own:
+    `annotations/panoptic_train2017.json`, the PNGs in `annotations/panoptic_train2017/`, the pictures
+    in `train2017/`, and the same with `val2017`. The parts must have the same categories.
+    Without a validation part, a picture goes to validation if a hash of its id falls below
+    `validation_fraction`, as for `RgbdFolder`.
+
+    Pictures that the JSON lists without an annotation are not used, and named in `unlabelled`; files
+    that it does not list are not looked at. Crowd segments stay, with `iscrowd` 1.
+
+    At construction every picture and PNG is decoded once and compared with the JSON, which is
+    remembered below `cache_dir` until one of the three changes; what is wrong is one `DataError`, or
+    with `skip_broken` left out and named in `skipped`. A JSON that is wrong in itself always raises.
+
+    Example: `CocoPanopticFolder("coco", "validation")[0]["segments"][0]["category_id"]`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        split: Split = "train",
+        validation_fraction: float = 0.1,
+        skip_broken: bool = False,
+        cache_dir: str | Path | None = None,
+    ):
+        self.path = Path(path).expanduser()
+        check_split(split)
+        check_folder(self.path, _LAYOUT)
+        parts, hashed = _find_parts(self.path, split)
+        # Held, so that other sources of the same folder can share them.
+        self._indexes = [_read_once(part.index) for part in parts]
+        if split != "validation":
+            _compare_categories(_find_parts(self.path, "all")[0])
+        problems: list[str] = []
+        self._entries: dict[str, _Entry] = {}
+        self.unlabelled: list[str] = []
+        """The ids of the pictures that the JSON lists without an annotation."""
+        for part, index in zip(parts, self._indexes, strict=True):
+            self._add(part, index, problems)
+        count = len(self._entries) + len(problems)
+        if self.unlabelled:
+            _log.warning(
+                "%s: left out %d of %d pictures that have no annotation",
+                *(self.path, len(self.unlabelled), count + len(self.unlabelled)),
+            )
+        by_picture = {entry.files[0]: entry for entry in self._entries.values()}
+        self._sizes, broken = scan(
+            {name: entry.files for name, entry in self._entries.items()},
+            lambda files: _check(by_picture[files[0]]),
+            cache_directory(cache_dir) / cache_name("coco", self.path),
+        )
+        self.skipped: list[str] = [*problems, *broken.values()]
+        """One sentence for each picture that was left out because something is wrong."""
+        report(self.path, self.skipped, count, skip_broken)
+        fraction = validation_fraction if hashed else None
+        self._ids = choose_ids(self.path, list(self._sizes), split, fraction)
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """The classes that the JSON lists, in its order."""
+        return self._indexes[0].categories
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """`image` uint8 (h w 3), `panoptic` int32 (h w) of segment ids, `segments` and `id`."""
+        entry = self._entries[self._ids[index]]
+        return {
+            "image": read_image(entry.files[0]),
+            "panoptic": read_ids(entry.files[1]),
+            "segments": [dict(segment) for segment in entry.segments],
+            "id": self._ids[index],
+        }
+
+    def reference(self, index: int) -> dict[str, Any]:
+        """The example, which has its original size, and its `size` (height, width)."""
+        return {**self[index], "size": self._sizes[self._ids[index]]}
+
+    def example_id(self, index: int) -> str:
+        """The picture's file name without its ending, after its part, as `val2017/000000000139`."""
+        return self._ids[index]
+
+    def _add(self, part: _Part, index: CocoIndex, problems: list[str]) -> None:
+        """Take in what the JSON of a part lists."""
+        names: set[str] = set()
+        for number, image in index.images.items():
+            name = part.prefix + os.path.splitext(image.file_name)[0]
+            annotation = index.annotations.get(number)
+            if name in names:
+                problems.append(
+                    f"{part.index}: image {number!r}, {image.file_name}, has the name of "
+                    "another image"
+                )
+            elif annotation is None:
+                self.unlabelled.append(name)
+            else:
+                picture = part.pictures / image.file_name
+                panoptic = part.panoptic / annotation.file_name
+                self._entries[name] = _Entry(
+                    (picture, panoptic, part.index),
+                    (image.height, image.width),
+                    annotation.segments,
+                )
+            names.add(name)
+
+
+_indexes_in_use: weakref.WeakValueDictionary[tuple, CocoIndex] = (
+    weakref.WeakValueDictionary()
+)
+
+
+def _read_once(path: Path) -> CocoIndex:
+    """Read a JSON unless a source holds it: COCO's takes seconds and hundreds of megabytes."""
+    stat = path.stat()
+    key = (path.resolve(), stat.st_size, stat.st_mtime_ns)
+    index = _indexes_in_use.get(key)
+    if index is None:
+        # Looking for garbage among millions of new objects would double the time.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            index = _indexes_in_use[key] = read_index(path)
+        finally:
+            if collecting:
+                gc.enable()
+    return index
+
+
+def _find_parts(path: Path, split: Split) -> tuple[list[_Part], bool]:
+    """The parts that hold the split, and whether it must be made by hashing."""
+    if (path / "panoptic.json").is_file():
+        return [_own_part(path, "")], split != "all"
+    folders, hashed = find_parts(path, split, _is_official, _OFFICIAL_NAMES)
+    if folders != [path]:
+        return [_official_part(folder) for folder in folders], hashed
+    folders, hashed = find_parts(path, split, lambda p: (p / "panoptic.json").is_file())
+    if folders == [path]:
+        raise DataError(f"{path}: expected {_LAYOUT}, found {contents(path)}")
+    return [_own_part(folder, f"{folder.name}/") for folder in folders], hashed
+
+
+def _own_part(folder: Path, prefix: str) -> _Part:
+    for name in ("images", "panoptic"):
+        if not (folder / name).is_dir():
+            raise DataError(f"{folder} has panoptic.json but no {name}/ beside it")
+    return _Part(
+        prefix, folder / "images", folder / "panoptic", folder / "panoptic.json"
+    )
+
+
+def _official_index(folder: Path) -> Path:
+    return folder.parent / "annotations" / f"panoptic_{folder.name}.json"
+
+
+def _is_official(folder: Path) -> bool:
+    # COCO's annotations of both parts come together, so the pictures tell which part is there.
+    return folder.is_dir() and _official_index(folder).is_file()
+
+
+def _official_part(folder: Path) -> _Part:
+    index = _official_index(folder)
+    panoptic = index.with_suffix("")
+    if not panoptic.is_dir():
+        packed = panoptic.with_suffix(".zip")
+        advice = (
+            f"unpack {packed.name} there" if packed.is_file() else "put its PNGs there"
+        )
+        raise DataError(f"{index} has no {panoptic.name}/ beside it: {advice}")
+    return _Part(f"{folder.name}/", folder, panoptic, index)
+
+
+def _compare_categories(parts: list[_Part]) -> None:
+    """Raise `DataError` if two parts have categories that differ in more than colour."""
+    lists = [
+        {each.id: each[:3] for each in _read_once(part.index).categories}
+        for part in parts
+    ]
+    for part, other in zip(parts[1:], lists[1:], strict=True):
+        differing = sorted(
+            number
+            for number in lists[0].keys() | other.keys()
+            if lists[0].get(number) != other.get(number)
+        )
+        if differing:
+            shown = ", ".join(map(str, differing[:5])) + ", ..." * (len(differing) > 5)
+            raise DataError(
+                f"{part.index}: expected the categories of {parts[0].index}, found "
+                f"{len(differing)} that differ in id, name or isthing (ids {shown}); give both the "
+                "same list"
+            )
+
+
+def _check(entry: _Entry) -> tuple[int, int]:
+    picture, panoptic, index = entry.files
+    height, width = read_image(picture).shape[:2]
+    if (height, width) != entry.size:
+        rows, columns = entry.size
+        raise BrokenFileError(
+            picture,
+            f"its size, {height} x {width}, is not that in {index.name}, {rows} x {columns} "
+            "(height x width, after the orientation that the file states)",
+        )
+    check_ids(read_ids(panoptic), entry.segments, panoptic, entry.size)
+    return height, width
