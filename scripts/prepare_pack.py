@@ -1,0 +1,141 @@
+"""The command `prepare_data.py pack`: a folder of data into ArrayRecord files, for reading it fast."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+KINDS = ("folder", "coco", "pictures")
+# What tells a kind of folder; pictures alone are no sign that labels are not meant to be there.
+_SIGNS = {
+    "coco": ("panoptic.json", "*/panoptic.json", "annotations/panoptic_*.json"),
+    "folder": ("depth", "*/depth", "*/*.h5", "*/*/*.h5", "*/*/*/*.h5"),
+}
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def add_pack_command(commands) -> None:
+    """Adds `pack` to the subcommands of `prepare_data.py`."""
+    command = commands.add_parser(
+        "pack",
+        help="pack a folder of data into a few files that are read fast",
+        description="Packs a folder of pictures and labels into ArrayRecord files, which train "
+        "with `--source records --data.path OUTPUT`. JPEG files are copied as they are; what is "
+        "read back is the same to the bit, unless one of the last three options is given. Started "
+        "again after an interruption, it goes on.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = command.add_argument
+    add("folder", type=Path, metavar="FOLDER", help="the data to pack")
+    add("output", type=Path, metavar="OUTPUT", help="a new folder")
+    add("--kind", choices=KINDS, help="RGB-D or NYU's h5, COCO, or pictures alone")
+    add("--part", choices=("both", "train", "validation"), default="both", help="which")
+    add("--validation-fraction", type=float, default=0.1, help="if FOLDER has no parts")
+    add("--units-per-metre", type=float, default=1000.0, help="of 16-bit depth PNGs")
+    add("--skip-broken", action="store_true", help="leave broken files out")
+    add("--threads", type=int, help="if not one for each core")
+    add(
+        "--max-side",
+        type=int,
+        metavar="PIXELS",
+        help="make longer training pictures smaller: pictures by area, labels to the nearest "
+        "pixel; validation keeps its size, since scores are taken there",
+    )
+    add(
+        "--jpeg-quality",
+        type=int,
+        metavar="1-100",
+        help="store what is no JPEG file, or was made smaller, as JPEG: a tenth of the space",
+    )
+    add("--millimetres", action="store_true", help="round depth to whole millimetres")
+    command.set_defaults(run=_pack)
+
+
+def _pack(options) -> int:
+    # Imported here: --help need not wait for it.
+    from uvim_fsq.data.errors import DataError
+    from uvim_fsq.data.pack import Changes, pack
+
+    names = ("train", "validation") if options.part == "both" else (options.part,)
+    try:
+        changes = Changes(options.max_side, options.jpeg_quality, options.millimetres)
+        kind = options.kind or _guess(options.folder)
+        parts = {name: _open(kind, name, options) for name in names}
+        total = sum(map(len, parts.values()))
+        with _progress(total) as progress:
+            path = pack(
+                parts,
+                options.output,
+                changes,
+                threads=options.threads,
+                progress=progress,
+            )
+    except (DataError, ValueError) as error:
+        print(f"prepare_data.py pack: {error}", file=sys.stderr)
+        return 1
+    counts = " and ".join(f"{len(source)} {name}" for name, source in parts.items())
+    size = sum(file.stat().st_size for file in path.iterdir())
+    print(f"{counts} examples are in {path} ({size / 1e6:,.1f} MB)")
+    return 0
+
+
+def _guess(folder: Path) -> str:
+    from uvim_fsq.data.errors import DataError
+
+    for kind, signs in _SIGNS.items():
+        if any(found for sign in signs for found in folder.glob(sign)):
+            return kind
+    raise DataError(
+        f"{folder} has neither COCO's panoptic JSON nor depth/ or .h5 files; if it holds pictures "
+        "without labels, say so with --kind pictures"
+    )
+
+
+def _open(kind: str, part: str, options):
+    """The source of a part."""
+    shared = dict(
+        split=part,
+        validation_fraction=options.validation_fraction,
+        skip_broken=options.skip_broken,
+    )
+    if kind == "coco":
+        from uvim_fsq.data.coco import CocoPanopticFolder
+
+        return CocoPanopticFolder(options.folder, **shared)
+    if kind == "pictures":
+        from uvim_fsq.data.pictures import PictureFolder
+
+        return PictureFolder(options.folder, **shared)
+    from uvim_fsq.data.nyu_h5 import open_depth_folder
+
+    return open_depth_folder(
+        options.folder, units_per_metre=options.units_per_metre, **shared
+    )
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Yields `report(count)`: a bar on a terminal, a line now and then elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True)) as bar:
+            task = bar.add_task(f"Packing {total} examples", total=total)
+            yield lambda count: bar.advance(task, count)
+        return
+    start = last = time.monotonic()
+    done = 0
+
+    def report(count: int) -> None:
+        nonlocal done, last
+        done += count
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_LINES:
+            last = now
+            left = (now - start) / done * (total - done)
+            print(f"packed {done} of {total}, {left:.0f} s left", file=sys.stderr)
+
+    yield report
