@@ -105,6 +105,8 @@ def segments(
             raise DataError(f"`iscrowd` of {what} must be 0 or 1")
         if areas or "area" in part:
             segment["area"] = int(get(part, "area", int | float, what))
+            if segment["area"] < 1:
+                raise DataError(f"{what} must have an area of at least 1 pixel")
         if found.get(number, segment) != segment:
             raise DataError(f"{what} is listed twice")
         found[number] = segment
