@@ -1,4 +1,4 @@
-"""Prepares data before a run: `python scripts/prepare_data.py scenes --size 128`."""
+"""Prepares data before a run: `python scripts/prepare_data.py tfds nyu_depth_v2`."""
 
 import argparse
 import sys
@@ -12,6 +12,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="prepare_data.py", description=__doc__)
     commands = parser.add_subparsers(title="data sets", required=True, metavar="NAME")
     _add_scenes(commands)
+    _add_tfds(commands)
+    _add_lists(commands)
     options = parser.parse_args(arguments)
     return options.run(options)
 
@@ -67,6 +69,91 @@ def _scenes(options) -> int:
         print(f"prepare_data.py scenes: {error}", file=sys.stderr)
         return 1
     print(f"{len(source)} scenes are in {source.folder}")
+    return 0
+
+
+_DATA_DIR = "where TFDS keeps its data, if not $TFDS_DATA_DIR or ~/tensorflow_datasets"
+
+
+def _add_tfds(commands) -> None:
+    command = commands.add_parser(
+        "tfds",
+        help="prepare a dataset of TFDS's catalogue",
+        description="Downloads a dataset and writes it as ArrayRecord files, which training reads "
+        "without TensorFlow. It says first how much space that takes: nyu_depth_v2 34 GB of "
+        "download and 115 GB beside it, coco/2017_panoptic 21 and 44 GB, imagenet2012 157 GB. "
+        "ImageNet needs an account at https://image-net.org/download-images: put "
+        "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar into --manual-dir. Other archives "
+        "that lie there under their own names (nyudepthv2.tar.gz, train2017.zip, ...) are not "
+        "downloaded again. Stopped, it goes on from the archives when started again.",
+    )
+    command.add_argument(
+        "name", help="nyu_depth_v2, coco/2017_panoptic, imagenet2012 or another"
+    )
+    command.add_argument("--data-dir", type=Path, help=_DATA_DIR)
+    command.add_argument(
+        "--manual-dir",
+        type=Path,
+        help="archives downloaded by hand, if not in `manual` in the download folder",
+    )
+    command.add_argument(
+        "--download-dir", type=Path, help="if not `downloads` in the data folder"
+    )
+    command.set_defaults(run=_tfds)
+
+
+def _tfds(options) -> int:
+    from uvim_fsq.data.errors import DataError
+    from uvim_fsq.data.tfds_prepare import prepare
+
+    try:
+        prepare(
+            options.name,
+            options.data_dir,
+            options.manual_dir,
+            options.download_dir,
+            say=lambda line: print(line, flush=True),
+        )
+    except DataError as error:
+        print(f"prepare_data.py tfds: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _add_lists(commands) -> None:
+    command = commands.add_parser(
+        "imagenet2012-lists",
+        help="write the two lists of file names that FID-5k needs",
+        description="Writes eval_file_names.txt and reference_file_names.txt: the first 5,000 and "
+        "the third 5,000 pictures of ImageNet's validation split in the order in which TFDS reads "
+        "its files by default. `prepare_data.py tfds imagenet2012` comes first; the validation "
+        "pictures alone are enough.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    command.add_argument("--data-dir", type=Path, help=_DATA_DIR)
+    command.add_argument(
+        "--output", type=Path, default=Path("."), help="folder to write the lists into"
+    )
+    command.add_argument(
+        "--count",
+        type=int,
+        default=5000,
+        help="names in each list; with another number it is not FID-5k",
+    )
+    command.set_defaults(run=_lists)
+
+
+def _lists(options) -> int:
+    from uvim_fsq.data.errors import DataError
+    from uvim_fsq.data.imagenet_lists import write_lists
+
+    try:
+        paths = write_lists(options.output, options.data_dir, options.count)
+    except DataError as error:
+        print(f"prepare_data.py imagenet2012-lists: {error}", file=sys.stderr)
+        return 1
+    for path in paths:
+        print(f"{options.count} names are in {path}")
     return 0
 
 

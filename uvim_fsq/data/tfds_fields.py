@@ -68,7 +68,7 @@ def choose_fields(
     if "segments" not in fields:
         return fields
     fields = SEGMENT_FIELDS | fields
-    inner = getattr(features[fields["segments"]], "feature", None)
+    inner: Any = getattr(features[fields["segments"]], "feature", {})
     for each in ("segments/id", "segments/category"):
         if not hasattr(inner, "keys") or fields[each] not in inner:
             raise DataError(
@@ -172,10 +172,13 @@ def to_segments(
     ]
 
 
-def to_id(value: Any) -> str:
-    """A name without the ending of a picture, or a number as text."""
-    text = value.decode() if isinstance(value, bytes) else str(value)
-    path = PurePosixPath(text)
+def without_ending(name: str) -> str:
+    """A file name without the ending of a picture; other names as they are.
+
+    >>> without_ending("val2017/000000000139.jpg")
+    'val2017/000000000139'
+    """
+    path = PurePosixPath(name)
     return (
-        str(path.with_suffix("")) if path.suffix.lower() in PICTURE_SUFFIXES else text
+        str(path.with_suffix("")) if path.suffix.lower() in PICTURE_SUFFIXES else name
     )

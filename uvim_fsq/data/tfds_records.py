@@ -1,4 +1,4 @@
-"""Records that TFDS prepared, by position: where they are, and reading them without TensorFlow.
+"""Records that TFDS wrote, by position: which files hold them, and reading them without TensorFlow.
 
 ArrayRecord files are read by their own library. TFRecord files have no index, so the place of each
 record is looked up once and remembered: a record is its length (8 bytes, little-endian), a checksum
@@ -9,22 +9,22 @@ import hashlib
 import json
 import logging
 import os
-import re
+import resource
 import tempfile
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 
 from uvim_fsq.data.errors import BrokenFileError, DataError
-from uvim_fsq.types import Int
+from uvim_fsq.types import Int, Shaped
 
 _log = logging.getLogger(__name__)
-_INFO = "dataset_info.json"
 _LENGTH_BYTES, _CHECKSUM_BYTES = 8, 4
 _FRAME_BYTES = _LENGTH_BYTES + 2 * _CHECKSUM_BYTES
 
@@ -49,45 +49,6 @@ class Piece(NamedTuple):
     take: int
     length: int
     """Records in the file."""
-
-
-def default_data_dir() -> Path:
-    """TFDS's own: the environment variable TFDS_DATA_DIR, or `~/tensorflow_datasets`."""
-    place = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return Path(place).expanduser()
-
-
-def find_prepared(name: str, data_dir: Path) -> Path | None:
-    """The folder of a prepared dataset, or None.
-
-    `name` is as TFDS writes it, with configuration and version or without, such as
-    `coco/2017_panoptic:1.1.0`; without a version it is the latest. It may also be the folder.
-    """
-    if (Path(name).expanduser() / _INFO).is_file():
-        return Path(name).expanduser()
-    plain, _, version = name.partition(":")
-    if version:
-        folder = data_dir / plain / version
-        return folder if (folder / _INFO).is_file() else None
-    found = [path.parent for path in (data_dir / plain).glob(f"*/{_INFO}")]
-    versions = [path for path in found if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
-    return max(versions, key=_version, default=None)
-
-
-def _version(path: Path) -> list[int]:
-    return [int(number) for number in path.name.split(".")]
-
-
-def load_info(folder: Path) -> Any:
-    """TFDS's `DatasetInfo` of a prepared dataset: features, splits, file format."""
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise DataError(
-            "reading TFDS data needs packages that are not installed "
-            f"({error.name or error}): pip install tensorflow-datasets importlib_resources"
-        ) from error
-    return tfds.builder_from_directory(folder).info
 
 
 def find_pieces(info: Any, split: str) -> list[Piece]:
@@ -155,8 +116,19 @@ def _open_array_records(pieces: Sequence[Piece]) -> Records:
         counts = pool.map(count, [piece.path for piece in pieces])
         for piece, number in zip(pieces, counts, strict=True):
             _check_count(piece, number)
+    _allow_open_files(len(pieces))
     ranges = [f"{p.path}[{p.skip}:{p.skip + p.take}]" for p in pieces]
     return data_source.ArrayRecordDataSource(ranges)
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise this process's own limit, often 1,024, because readers keep their files open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = soft + 2 * count
+    if hard != resource.RLIM_INFINITY:
+        needed = min(needed, hard)
+    if needed > soft != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 class TfRecords:
@@ -170,7 +142,14 @@ class TfRecords:
     def __init__(self, pieces: Sequence[Piece], cache_dir: Path):
         self._pieces = list(pieces)
         self._ends = list(accumulate(piece.take for piece in pieces))
-        self._offsets = _indexed(pieces, cache_dir)
+        offsets = remembered(
+            "offsets",
+            pieces,
+            cache_dir,
+            lambda: np.concatenate(list(map(_scan, pieces))),
+        )
+        cuts = np.cumsum([piece.length + 1 for piece in pieces])[:-1]
+        self._offsets = np.split(offsets, cuts)
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -195,24 +174,30 @@ def locate(ends: Sequence[int], index: int) -> tuple[int, int]:
     return number, index - (ends[number - 1] if number else 0)
 
 
-def _indexed(pieces: Sequence[Piece], cache_dir: Path) -> list[Int[np.ndarray, "n"]]:
-    """For each piece the offsets of its file's records, and of the end."""
-    stamps = [_stamp(piece.path) for piece in pieces]
-    paths = "\n".join(str(piece.path.resolve()) for piece in pieces)
-    digest = hashlib.sha256(paths.encode()).hexdigest()[:16]
-    cache_file = cache_dir / f"tfrecord-index-{digest}.npz"
-    lengths = [piece.length + 1 for piece in pieces]
+def remembered(
+    kind: str,
+    pieces: Sequence[Piece],
+    cache_dir: Path,
+    compute: Callable[[], Shaped[np.ndarray, "n"]],
+) -> Shaped[np.ndarray, "n"]:
+    """What `compute` finds in the files of the pieces, computed again only if a file changed."""
+    stats = [piece.path.stat() for piece in pieces]
+    stamps = [[each.st_size, each.st_mtime_ns] for each in stats]
+    places = [[str(p.path.resolve()), p.skip, p.take] for p in pieces]
+    digest = hashlib.sha256(json.dumps(places).encode()).hexdigest()[:16]
+    cache_file = cache_dir / f"tfds-{kind}-{digest}.npz"
     try:
         with np.load(cache_file, allow_pickle=False) as kept:
             if str(kept["stamps"]) == json.dumps(stamps):
-                return np.split(kept["offsets"], np.cumsum(lengths)[:-1])
-    except (OSError, ValueError, KeyError):
+                return kept["values"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         pass  # there is none, or not a whole one
-    if sum(lengths) > 10_000:
-        _log.info("looking up the places of %d records, once", sum(lengths))
-    offsets = [_scan(piece) for piece in pieces]
-    _keep(cache_file, stamps=json.dumps(stamps), offsets=np.concatenate(offsets))
-    return offsets
+    count = sum(piece.length for piece in pieces)
+    if count > 10_000:
+        _log.info("reading %s of %d examples, once", kind, count)
+    values = compute()
+    _keep(cache_file, stamps=json.dumps(stamps), values=values)
+    return values
 
 
 def _scan(piece: Piece) -> Int[np.ndarray, "n"]:
@@ -243,18 +228,13 @@ def _damaged(reason: str) -> str:
     )
 
 
-def _stamp(path: Path) -> list[Any]:
-    stat = path.stat()
-    return [path.name, stat.st_size, stat.st_mtime_ns]
-
-
 def _keep(cache_file: Path, **arrays: Any) -> None:
     """Write under a temporary name and rename; what cannot be kept is computed again."""
     temporary = None
     try:
         cache_file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
-            dir=cache_file.parent, prefix=".index-", suffix=".npz", delete=False
+            dir=cache_file.parent, prefix=".tfds-", suffix=".npz", delete=False
         ) as file:
             temporary = Path(file.name)
             np.savez(file, **arrays)
@@ -262,4 +242,4 @@ def _keep(cache_file: Path, **arrays: Any) -> None:
     except OSError as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        _log.warning("the index is not kept for the next run: %s", error)
+        _log.warning("what was read is not kept for the next run: %s", error)

@@ -6,6 +6,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.images import to_rgb_uint8
 from uvim_fsq.data.scan import cache_directory
@@ -13,20 +15,19 @@ from uvim_fsq.data.tfds_fields import (
     category_ids,
     choose_categories,
     choose_fields,
-    to_id,
     to_metres,
     to_segment_ids,
     to_segments,
+    without_ending,
 )
-from uvim_fsq.data.tfds_records import (
+from uvim_fsq.data.tfds_prepared import (
     default_data_dir,
-    find_pieces,
     find_prepared,
     load_info,
-    locate,
-    open_records,
+    plain_name,
 )
-from uvim_fsq.types import Category
+from uvim_fsq.data.tfds_records import find_pieces, locate, open_records, remembered
+from uvim_fsq.types import Category, Int
 
 
 class TfdsSource:
@@ -41,6 +42,9 @@ class TfdsSource:
     `segments/id`, `segments/category`, `segments/iscrowd` and `segments/area` name; the last two may
     lack. Labels of a TFDS `ClassLabel` become category ids: COCO's own for COCO, else those of
     `categories`, which may be a JSON with a list of that name as in COCO's files.
+
+    `file_list` is a text file with one file name (or id) in each line: it takes these examples of the
+    split alone, in its order.
 
     TensorFlow is not needed and not imported. For TFRecord files an index is built the first time
     and kept below `cache_dir`. At construction all files are there and hold as many examples as
@@ -59,6 +63,7 @@ class TfdsSource:
         fields: Mapping[str, str] | None = None,
         categories: Sequence[Category] | str | Path | None = None,
         units_per_metre: float = 1000.0,
+        file_list: str | Path | None = None,
         cache_dir: str | Path | None = None,
     ):
         if not units_per_metre > 0:
@@ -68,8 +73,7 @@ class TfdsSource:
         if folder is None:
             raise DataError(_not_prepared(name, place))
         info = load_info(folder)
-        known = name.partition(":")[0]
-        self._name, self._units = known, units_per_metre
+        known, self._units = plain_name(info), units_per_metre
         self._fields = choose_fields(known, info.features, fields)
         self._categories, self._labels = (), None
         if "panoptic" in self._fields:
@@ -78,25 +82,32 @@ class TfdsSource:
             label = inner[self._fields["segments/category"]]
             self._labels = category_ids(known, label, self._categories)
         self._features = _pick(info.features, self._fields)
-        self._id_feature = _pick(info.features, self._fields, only="id")
+        self._name_feature = _pick(info.features, self._fields, only="id")
         self._pieces = find_pieces(info, split)
         self._ends = list(accumulate(piece.take for piece in self._pieces))
-        self._records = open_records(
-            info.file_format.value, self._pieces, cache_directory(cache_dir)
-        )
+        cache = cache_directory(cache_dir)
+        self._records = open_records(info.file_format.value, self._pieces, cache)
+        self._rows = np.arange(self._ends[-1])
+        if file_list is not None:
+            self._rows = self._listed(Path(file_list), cache)
 
     @property
     def categories(self) -> tuple[Category, ...]:
         """The classes of panoptic labels."""
         return self._categories
 
+    @property
+    def file_lengths(self) -> list[int]:
+        """How many examples of the split each of its files holds, in order."""
+        return [piece.take for piece in self._pieces]
+
     def __len__(self) -> int:
-        return self._ends[-1]
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`image` uint8 (h w 3), `id`, and what labels there are, see `uvim_fsq.types.Example`."""
-        values = self._decode(index, self._features)
-        fields = self._fields
+        row, fields = self._row(index), self._fields
+        values = self._decode(row, self._features)
         try:
             example = {"image": to_rgb_uint8(values[fields["image"]])}
             if "depth" in fields:
@@ -108,8 +119,8 @@ class TfdsSource:
                 example |= {"panoptic": ids, "segments": segments}
             _check_sizes(example)
         except (ValueError, TypeError, IndexError) as error:
-            raise DataError(f"{self._where(index)}: {error}") from error
-        return {**example, "id": self._id(index, values)}
+            raise DataError(f"{self._where(row)}: {error}") from error
+        return {**example, "id": without_ending(self._name(row, values))}
 
     def reference(self, index: int) -> dict[str, Any]:
         """The example, which has its original size, and its `size` (height, width)."""
@@ -118,32 +129,70 @@ class TfdsSource:
 
     def example_id(self, index: int) -> str:
         """The file name without its ending, or the split and the position in it: `train/000017`."""
-        values = self._decode(index, self._id_feature) if self._id_feature else {}
-        return self._id(index, values)
+        return without_ending(self.file_name(index))
 
-    def _id(self, index: int, values: Mapping[str, Any]) -> str:
+    def file_name(self, index: int) -> str:
+        """The same with the ending of a picture, where the data have it."""
+        return self._read_name(self._row(index))
+
+    def _listed(self, file_list: Path, cache_dir: Path) -> Int[np.ndarray, "n"]:
+        """The rows of the examples that a list names, in its order."""
+        try:
+            lines = file_list.expanduser().read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{file_list}: the list cannot be read: {error}") from error
+        wanted = [without_ending(line.strip()) for line in lines if line.strip()]
+        count = self._ends[-1]
+        kind = "names-" + self._fields.get("id", "").replace("/", "-")
+        names = remembered(
+            kind,
+            self._pieces,
+            cache_dir,
+            lambda: np.array([self._read_name(row) for row in range(count)]),
+        )
+        rows = {without_ending(str(name)): row for row, name in enumerate(names)}
+        lacking = [name for name in wanted if name not in rows]
+        if lacking or not wanted:
+            raise DataError(
+                f"{file_list} lists {len(wanted)} examples, of which {len(lacking)} are not "
+                f"among the {count} of the split ({', '.join(lacking[:3])}); expected one file "
+                "name of an example in each line"
+            )
+        return np.array([rows[name] for name in wanted])
+
+    def _row(self, index: int) -> int:
+        if not 0 <= index < len(self._rows):
+            raise IndexError(f"example {index} of {len(self._rows)}")
+        return int(self._rows[index])
+
+    def _read_name(self, row: int) -> str:
+        if self._name_feature is None:
+            return self._name(row, {})
+        return self._name(row, self._decode(row, self._name_feature))
+
+    def _name(self, row: int, values: Mapping[str, Any]) -> str:
         if "id" in self._fields:
-            return to_id(values[self._fields["id"]])
-        number, row = locate(self._ends, index)
+            value = values[self._fields["id"]]
+            return value.decode() if isinstance(value, bytes) else str(value)
+        number, place = locate(self._ends, row)
         piece = self._pieces[number]
-        return f"{piece.split}/{piece.start + row:06d}"
+        return f"{piece.split}/{piece.start + place:06d}"
 
-    def _decode(self, index: int, features: Any) -> dict[str, Any]:
-        locate(self._ends, index)  # IndexError
-        record = self._records[index]
+    def _decode(self, row: int, features: Any) -> dict[str, Any]:
+        record = self._records[row]
         try:
             return features.deserialize_example_np(record)
         except Exception as error:  # whatever the decoders of TFDS raise
             reason = " ".join(str(error).split())[:200]
             raise DataError(
-                f"{self._where(index)}: it cannot be decoded ({reason}); prepare the data "
+                f"{self._where(row)}: it cannot be decoded ({reason}); prepare the data "
                 "again from a good download"
             ) from error
 
-    def _where(self, index: int) -> str:
-        number, row = locate(self._ends, index)
+    def _where(self, row: int) -> str:
+        number, place = locate(self._ends, row)
         piece = self._pieces[number]
-        return f"{piece.path}, example {piece.skip + row}"
+        return f"{piece.path}, example {piece.skip + place}"
 
 
 def _pick(features: Any, fields: Mapping[str, str], only: str | None = None) -> Any:
