@@ -9,9 +9,14 @@ import cv2
 import numpy as np
 
 from uvim_fsq.data.transforms import resize_bilinear, resize_nearest
+from uvim_fsq.tasks.canonical import find_segments
 from uvim_fsq.types import Bool, Category, Int, UInt8
 
-_TINT = 0.55
+# For small pictures, where texture drowns the tint and a full border what it surrounds, and for
+# larger ones.
+_SIDES = (32, 256)
+_TINTS = (0.7, 0.55)
+_BORDERS = (0.3, 0.8)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_SCALE = 0.45
 _LONG_SIDE = 512
@@ -39,16 +44,17 @@ def overlay(
     """
     ids = _map_at(prediction, image.shape[:2])
     colours = _segment_colours(prediction["segments"], categories)
-    values, index = np.unique(ids, return_inverse=True)
-    index = index.reshape(ids.shape)
-    table = np.array([colours.get(i, _DARK) for i in values.tolist()], np.float32)
-    known = np.array([i in colours for i in values.tolist()])
-    picture = (1 - _TINT) * image + _TINT * table[index]
-    picture = np.where(known[index][..., None], picture, _void(image))
-    # In small pictures a full border would hide what it surrounds.
-    strength = np.interp(max(ids.shape), (32, 256), (0.3, 0.8))
-    edges = _borders(ids)[..., None] * strength
-    picture += edges * (np.asarray(_LIGHT, np.float32) - picture)
+    found = find_segments(ids)
+    table = np.array([colours.get(i, _DARK) for i in found.ids.tolist()], np.float32)
+    known = np.array([i in colours for i in found.ids.tolist()])[found.index]
+    tint, strength = (
+        float(np.interp(max(ids.shape), _SIDES, shares))
+        for shares in (_TINTS, _BORDERS)
+    )
+    picture = np.float32(1 - tint) * image + (tint * table)[found.index]
+    picture[~known] = _void(image)[~known]
+    edges = _borders(ids)
+    picture[edges] += strength * (np.asarray(_LIGHT, np.float32) - picture[edges])
     return np.rint(picture).astype(np.uint8)
 
 
@@ -100,13 +106,12 @@ def _segment_colours(
 def _shaded(
     color: tuple[int, int, int], turn: float, step: float
 ) -> tuple[int, int, int]:
-    """The colour with its hue turned, and lighter or darker by a step away from black and white."""
+    """The colour with its hue turned, and lighter or darker: a step up from the lightest is dark."""
     if not turn and not step:
         return color
     hue, lightness, saturation = colorsys.rgb_to_hls(*(value / 255 for value in color))
-    if not 0.15 <= lightness + step <= 0.9:
-        step = -step
-    rgb = colorsys.hls_to_rgb((hue + turn) % 1, lightness + step, saturation)
+    lightness = 0.15 + (lightness + step - 0.15) % 0.75
+    rgb = colorsys.hls_to_rgb((hue + turn) % 1, lightness, saturation)
     red, green, blue = (round(255 * value) for value in rgb)
     return red, green, blue
 
@@ -116,7 +121,8 @@ def _void(image: UInt8[np.ndarray, "h w 3"]) -> np.ndarray:
     height, width = image.shape[:2]
     line = max(1, round(max(height, width) / 320))
     diagonal = np.add.outer(np.arange(height), np.arange(width)) // line % 6
-    return np.where((diagonal == 0)[..., None], 0.2 * image + 90, 0.3 * image)
+    dark = np.float32(0.3) * image
+    return np.where((diagonal == 0)[..., None], dark * np.float32(0.7) + 90, dark)
 
 
 def _borders(ids: Int[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
@@ -138,21 +144,37 @@ def _labels(
     names = {category.id: category.name for category in categories}
     labels = []
     for segment in segments:
-        mask = np.pad(ids == segment["id"], 1).astype(np.uint8)
+        mask = (ids == segment["id"]).astype(np.uint8)
+        left, top, width, height = cv2.boundingRect(mask)
+        mask = np.pad(mask[top : top + height, left : left + width], 1)
         name = names[segment["category_id"]]
+        if segment.get("iscrowd"):
+            name += " (crowd)"
         for size in (scale, 0.8 * scale):
-            (width, height), baseline = cv2.getTextSize(name, _FONT, size, 1)
-            box = height + baseline + 4, width + 6
-            if mask.sum() < 2 * box[0] * box[1]:
-                continue
-            room = cv2.erode(mask, np.ones(box, np.uint8), borderValue=0)
-            if room.any():
-                distance = cv2.distanceTransform(mask, cv2.DIST_L2, 3) * room
-                y, x = np.unravel_index(np.argmax(distance), mask.shape)
-                left, middle = int(x) - 1 - width // 2, int(y) - 1
-                labels.append((name, (left, middle + (height - baseline) // 2), size))
+            place = _place(mask, name, size)
+            if place is not None:
+                labels.append((name, (left + place[0], top + place[1]), size))
                 break
     return labels
+
+
+def _place(
+    mask: UInt8[np.ndarray, "h w"], text: str, scale: float
+) -> tuple[int, int] | None:
+    """The lower left corner `(x, y)` of a text inside a mask, which has a margin of one pixel."""
+    (width, height), baseline = cv2.getTextSize(text, _FONT, scale, 1)
+    box = width + 6, height + baseline + 4
+    if mask.shape[1] < box[0] or mask.shape[0] < box[1]:
+        return None
+    inside = cv2.boxFilter(
+        mask, cv2.CV_32F, box, normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
+    room = inside == box[0] * box[1]
+    if not room.any():
+        return None
+    distance = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    y, x = np.unravel_index(np.argmax(np.where(room, distance, 0)), mask.shape)
+    return int(x) - 1 - width // 2, int(y) - 1 + (height - baseline) // 2
 
 
 def _write(
@@ -163,7 +185,9 @@ def _write(
     for text, corner, scale in texts:
         cv2.putText(letters, text, corner, _FONT, scale, (255,), 1, cv2.LINE_AA)
     # The halo is grown from the letters: thicker letters would stand elsewhere.
-    halo = cv2.GaussianBlur(cv2.dilate(letters, np.ones((5, 5), np.uint8)), (3, 3), 0)
+    width = 2 * round(2 * max(1.0, max(letters.shape) / 700)) + 1
+    halo = cv2.dilate(letters, np.ones((width, width), np.uint8))
+    halo = cv2.GaussianBlur(halo, (3, 3), 0)
     result = picture.astype(np.float32)
     for cover, colour, strength in ((halo, _DARK, 0.75), (letters, _LIGHT, 1.0)):
         share = strength / 255 * cover[..., None].astype(np.float32)
@@ -199,15 +223,14 @@ def _legend(
 
 
 def _legend_entries(ids, segments, categories) -> list[tuple[str, tuple]]:
-    pixels = dict(
-        zip(*(v.tolist() for v in np.unique(ids, return_counts=True)), strict=True)
-    )
+    found = find_segments(ids)
+    pixels = dict(zip(found.ids.tolist(), found.areas.tolist(), strict=True))
     areas: Counter[int] = Counter()
     objects: Counter[int] = Counter()
     for segment in segments:
         area = pixels.pop(segment["id"], 0)
         areas[segment["category_id"]] += area
-        objects[segment["category_id"]] += area > 0
+        objects[segment["category_id"]] += area > 0 and not segment.get("iscrowd")
     by_id = {category.id: category for category in categories}
     entries = []
     for category_id, area in areas.most_common():
