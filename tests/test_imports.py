@@ -10,7 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("uvim_fsq", "evaluators", "configs", "scripts")
 
-SETTINGS = ("uvim_fsq.config", "uvim_fsq.config_json", "uvim_fsq.config_check")
+SETTINGS = (
+    "uvim_fsq.errors",
+    "uvim_fsq.config",
+    "uvim_fsq.config_json",
+    "uvim_fsq.config_check",
+)
 MODELS = (
     "uvim_fsq.types",
     "uvim_fsq.nn",
@@ -26,7 +31,8 @@ MAY_IMPORT = {
     "uvim_fsq": ("uvim_fsq.predictor",),
     "uvim_fsq.__main__": ("uvim_fsq.cli",),
     "uvim_fsq.types": (),
-    "uvim_fsq.config": (),
+    "uvim_fsq.errors": (),
+    "uvim_fsq.config": ("uvim_fsq.errors",),
     "uvim_fsq.config_json": ("uvim_fsq.config",),
     "uvim_fsq.config_check": ("uvim_fsq.config", "uvim_fsq.config_json"),
     "uvim_fsq.nn": ("uvim_fsq.types",),

@@ -11,11 +11,9 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro.conf
 
+from uvim_fsq.errors import ConfigError as ConfigError
+
 Size = tuple[int, int]
-
-
-class ConfigError(ValueError):
-    """Settings that cannot be used: says what was expected, what was found and what to do."""
 
 
 @dataclass(frozen=True)

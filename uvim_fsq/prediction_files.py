@@ -22,15 +22,17 @@ _MAX_UINT16 = 2**16 - 1
 
 @runtime_checkable
 class PredictionFiles(Protocol):
-    """The files of a task's predictions, in one folder.
+    """The files of a task's predictions, in one folder."""
 
-    Attributes:
-      suffixes: endings of the files of each picture; the first part may be a folder.
-      shared: files about all pictures together.
-    """
+    @property
+    def patterns(self) -> Sequence[str]:
+        """Files of each picture, `{}` for its name."""
+        ...
 
-    suffixes: tuple[str, ...]
-    shared: tuple[str, ...]
+    @property
+    def shared(self) -> Sequence[str]:
+        """Files about all pictures together."""
+        ...
 
     def result(self, prediction: Any) -> Any:
         """What `predict` returns of a restored prediction."""
@@ -39,7 +41,7 @@ class PredictionFiles(Protocol):
     def write(
         self, output: Path, stem: str, image: np.ndarray, prediction: Any
     ) -> None:
-        """Writes a picture's files, in the order of `suffixes`."""
+        """Writes a picture's files, in the order of `patterns`."""
         ...
 
     def finish(self, output: Path) -> None:
@@ -63,7 +65,7 @@ class DepthFiles:
     """`NAME_depth.png`, 16-bit millimetres, and `NAME_depth_color.png`: near is red, far is blue."""
 
     task: Task
-    suffixes = ("{}_depth.png", "{}_depth_color.png")
+    patterns = ("{}_depth.png", "{}_depth_color.png")
     shared = ()
 
     def result(self, prediction):
@@ -87,7 +89,7 @@ class ColorFiles:
 
     task: ColorizationTask
     keep_luminance: bool
-    suffixes = ("{}_color.png",)
+    patterns = ("{}_color.png",)
     shared = ()
 
     def result(self, prediction):
@@ -113,7 +115,7 @@ class PanopticFiles:
     task: PanopticTask
     annotations: dict[int | str, tuple[str, list]] = field(default_factory=dict)
     images: dict[int | str, CocoImage] = field(default_factory=dict)
-    suffixes = ("panoptic/{}.png", "{}_overlay.png")
+    patterns = ("panoptic/{}.png", "{}_overlay.png")
     shared = ("panoptic.json",)
 
     def result(self, prediction):
@@ -143,7 +145,7 @@ class PanopticFiles:
 
 def paths(files: PredictionFiles, output: Path, stem: str) -> list[Path]:
     """The files of a picture of that name."""
-    return [output / suffix.format(stem) for suffix in files.suffixes]
+    return [output / pattern.format(stem) for pattern in files.patterns]
 
 
 def check_free(

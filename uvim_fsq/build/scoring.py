@@ -45,18 +45,27 @@ class Prediction:
 
 @runtime_checkable
 class Scoring(Protocol):
-    """What the evaluation of a run asks of a task.
+    """What the evaluation of a run asks of a task."""
 
-    Attributes:
-      headline: the score that ranks pictures and models, and `unit` for people.
-      higher_is_better: of the headline.
-      columns: the scores of the table.
-    """
+    @property
+    def headline(self) -> str:
+        """The score that ranks pictures and models."""
+        ...
 
-    headline: str
-    unit: str
-    higher_is_better: bool
-    columns: tuple[str, ...]
+    @property
+    def unit(self) -> str:
+        """Of the headline, for people."""
+        ...
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Of the headline."""
+        ...
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The scores of the table."""
+        ...
 
     def evaluator(self) -> Evaluator:
         """Scores one prediction per picture."""

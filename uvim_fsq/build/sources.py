@@ -1,5 +1,7 @@
 """Opens the data that settings name."""
 
+from typing import Any
+
 from uvim_fsq.config import (
     CocoConfig,
     DataConfig,
@@ -51,7 +53,7 @@ def _folder(
         from uvim_fsq.data.records import Records
 
         return Records(path, split)
-    shared = dict(
+    shared: dict[str, Any] = dict(
         split=split,
         validation_fraction=config.validation_fraction,
         skip_broken=config.skip_broken,

@@ -98,7 +98,7 @@ def with_categories(config: RunConfig, source: Source) -> RunConfig:
             "0 for as many as there are"
         )
     categories = tuple(
-        CategoryConfig(c.id, c.name, bool(c.isthing), tuple(c.color))
+        CategoryConfig(c.id, c.name, bool(c.isthing), c.color)
         for c in source.categories
     )
     return replace(config, task__categories=categories, task__classes=classes)

@@ -9,7 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from uvim_fsq import __version__
+from uvim_fsq.cli import score_fid, score_panoptic
 
+# Of predictions that any program made.
+_SCORERS = {"score_panoptic": score_panoptic, "score_fid": score_fid}
 _SETTINGS_HINT = "Every setting below can be given, as in --stage1.model.width 192."
 _CONFIG_HELP = "a Python file with get_config(variant, preset), or the name of one that comes along: depth, panoptic, colorization"
 _RUN_HELP = "the folder of a training run"
@@ -36,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command() -> None:
         options, settings = _parser().parse_known_args(arguments)
+        if options.command in _SCORERS:
+            _SCORERS[options.command].run(options, settings)
+            return
         from uvim_fsq.cli import commands
 
         getattr(commands, options.command)(options, settings)
@@ -155,6 +161,8 @@ def _parser() -> argparse.ArgumentParser:
     for option, kind, text in _SAMPLING:
         letter = "X" if kind is float else "N"
         predict.add_argument(option, type=kind, metavar=letter, help=text)
+    for scorer in _SCORERS.values():
+        scorer.add(commands)
     return parser
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq.config import ConfigError
+from uvim_fsq.errors import ConfigError
 
 _DESCRIPTION = (
     "FID between the pictures of a folder and those of a reference folder, at any depth and of any "

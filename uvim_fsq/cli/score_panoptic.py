@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq.config import ConfigError
+from uvim_fsq.errors import ConfigError
 
 _DESCRIPTION = """Score panoptic predictions in COCO's format (PQ, SQ and RQ in percent) as COCO's
 own program does. GT_JSON and PRED_JSON belong to folders of PNGs whose colours are segment ids."""

@@ -35,7 +35,7 @@ def table(measured: Mapping[str, Any]) -> str:
         f"{device['count']} x {device['kind']} ({device['platform']}), {device['cores']} host "
         f"cores; jax {versions['jax']}, Python {versions['python']}; {measured['date']}"
     )
-    lines += ["", *_align(rows), ""]
+    lines += ["", *align(rows), ""]
     for entry in measured["parts"]:
         lines += _notes(entry)
     return "\n".join(lines)
@@ -95,7 +95,8 @@ def _gigabytes(count: int | None) -> str:
     return f"{count / 1e9:.2f}" if count else ""
 
 
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table: the first two columns to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
