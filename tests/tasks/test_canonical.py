@@ -92,23 +92,36 @@ def test_segments_have_their_areas_and_first_pixels():
     )
 
 
-def test_a_map_that_is_no_block_of_memory():
-    ids = random_map(3, (20, 30))
-    np.testing.assert_array_equal(
-        canonical_instances(ids[::2, ::-1]), canonical_instances(ids[::2, ::-1].copy())
-    )
+@pytest.mark.parametrize("size", [(3, 17), (17, 3), (1, 9), (9, 1)])
+def test_positions_of_segments_that_fill_rows(size):
+    """A run of equal ids ends with its row, also where the next row goes on with the same id."""
+    ids = np.sort(np.random.default_rng(0).integers(1, 4, size).ravel()).reshape(size)
+    found = find_segments(ids)
+    y, x = np.indices(size)
+    weights = x + size[0] * y
+    expected = [weights[ids == i].mean() for i in found.ids]
+    np.testing.assert_allclose(found.positions, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "view", [lambda x: x.T, lambda x: x[::2, ::-1], np.asfortranarray]
+)
+def test_maps_that_are_no_block_of_memory(view):
+    ids = view(random_map(3, (20, 30)))
+    np.testing.assert_array_equal(canonical_instances(ids), one_mask_each(ids))
 
 
 def test_the_largest_are_kept_in_their_order():
     numbers = np.array([3, 0, 1, -1, 5, 2, 4])
-    areas = np.array([7, 99, 2, 99, 7, 9, 7])
-    np.testing.assert_array_equal(keep_largest(numbers, areas, 5), numbers)
-    np.testing.assert_array_equal(
-        keep_largest(numbers, areas, 3), [2, 0, 0, -1, 0, 1, 3]
-    )
-    np.testing.assert_array_equal(
-        keep_largest(numbers, areas, 1), [0, 0, 0, -1, 0, 1, 0]
-    )
+    areas = np.array([7, 99, 2, 99, 7, 7, 9])
+    for fit, expected in (
+        (5, numbers),
+        (4, [2, 0, 0, -1, 4, 1, 3]),
+        (3, [2, 0, 0, -1, 0, 1, 3]),
+        (2, [0, 0, 0, -1, 0, 1, 2]),
+        (1, [0, 0, 0, -1, 0, 0, 1]),
+    ):
+        np.testing.assert_array_equal(keep_largest(numbers, areas, fit), expected)
 
 
 @pytest.mark.parametrize("value, number", [(0, 0), (-3, -1), (2**24, 1)])

@@ -260,10 +260,10 @@ def test_negative_ids_are_ignored_and_then_void():
 
 def test_values_that_fit_no_channel_are_ignored_and_do_not_wrap_around():
     task = PanopticTask(CATEGORIES, instances=6)
-    wild = np.array([[0, 4, 5, 6, -1, -70000, 65537, 2**31 - 1]], np.int32)
+    wild = np.array([[0, 4, 5, 6, -1, -2, -70000, 65537, 2**31 - 1]], np.int32)
     planes = task.encode({"semantics": wild, "instances": wild})
-    np.testing.assert_array_equal(planes[0, :, 0], [0, 4, -1, -1, -1, -1, -1, -1])
-    np.testing.assert_array_equal(planes[0, :, 1], [0, 4, 5, -1, -1, -1, -1, -1])
+    np.testing.assert_array_equal(planes[0, :, 0], [0, 4, *7 * [-1]])
+    np.testing.assert_array_equal(planes[0, :, 1], [0, 4, 5, *6 * [-1]])
 
 
 # Slots
@@ -320,7 +320,7 @@ def test_stuff_of_one_class_merges_and_things_do_not():
     task = PanopticTask(CATEGORIES, (1, 8), instances=9, classes=7)
     planes = {
         "semantics": np.array([[1, 1, 2, 2, 0, 6, 4, 2]]),
-        "instances": np.array([[1, 2, 3, 4, 5, 6, 7, 0]]),
+        "instances": np.array([[0, 1, 3, 4, 5, 6, 7, 0]]),
     }
     restored = task.restore(planes, (1, 8))
     np.testing.assert_array_equal(restored["panoptic"], [[1, 2, 3, 3, 0, 0, 4, 3]])
@@ -387,14 +387,17 @@ def test_image_and_target_are_augmented_together():
     assert len(seen) == 4, "flipped and not, cropped and not"
 
 
-def test_without_augmentation_training_sees_the_whole_picture():
-    task = PanopticTask(CATEGORIES, (18, 22), flip=False, crop_area=(1.0, 1.0))
+def test_whole_pictures_are_evaluated_and_without_augmentation_trained_on():
+    plain = PanopticTask(CATEGORIES, (18, 22), flip=False, crop_area=(1.0, 1.0))
+    augmenting = PanopticTask(CATEGORIES, (18, 22))
     frame = random_example(2)
-    trained, evaluated = (
-        task.preprocess(frame, generator(), train)["target"] for train in (True, False)
-    )
-    for name in task.channels:
-        np.testing.assert_array_equal(trained[name], evaluated[name])
+    whole = augmenting.preprocess(frame, generator(), train=False)["target"]
+    for seed in range(8):
+        trained = plain.preprocess(frame, generator(seed), train=True)["target"]
+        evaluated = augmenting.preprocess(frame, generator(seed), train=False)["target"]
+        for name in plain.channels:
+            np.testing.assert_array_equal(trained[name], whole[name])
+            np.testing.assert_array_equal(evaluated[name], whole[name])
 
 
 def test_the_reference_is_whole_and_unchanged():
