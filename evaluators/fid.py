@@ -45,7 +45,7 @@ class FeatureStatistics:
         self._waiting: list[np.ndarray] = []
 
     @classmethod
-    def of(cls, parts: Iterable[Num[np.ndarray, "n d"]]) -> "FeatureStatistics":
+    def of(cls, parts: Iterable[Num[np.ndarray, "_ _"]]) -> "FeatureStatistics":
         """The statistics of some parts."""
         statistics = cls()
         for features in parts:
@@ -138,8 +138,8 @@ def distance_between(a: FeatureStatistics, b: FeatureStatistics) -> FrechetDista
     The trace of the root is the sum of the roots of the eigenvalues of `L^T Cb L`, where
     `Ca = L L^T` (Cholesky): that matrix is similar to `Ca Cb`, but symmetric. Singular covariances
     are computed too, and named in `warnings`: then the trace is the sum of the singular values of
-    `Fa^T Fb`, with `F F^T` the covariances, F from their eigenvectors. With no square taken, zeros stay
-    zeros, where roots of eigenvalues would turn rounding errors of 1e-16 into 1e-8.
+    `Fa^T Fb`, with `F F^T` the covariances, F by Cholesky with pivoting, as wide as their rank. Zeros
+    stay zeros then, where roots of eigenvalues would turn rounding errors of 1e-16 into 1e-8.
     """
     covariances = [a.covariance, b.covariance]
     if a.mean.size != b.mean.size:
@@ -147,7 +147,7 @@ def distance_between(a: FeatureStatistics, b: FeatureStatistics) -> FrechetDista
             f"expected features of as many dimensions on both sides, found {a.mean.size} and "
             f"{b.mean.size}: use one network for both."
         )
-    factors = [_cholesky(covariance) for covariance in covariances]
+    factors = [_cholesky(side, c) for side, c in zip((a, b), covariances, strict=True)]
     warnings = [
         _singular_text(side)
         for side, factor in zip((a, b), factors, strict=True)
@@ -160,7 +160,7 @@ def distance_between(a: FeatureStatistics, b: FeatureStatistics) -> FrechetDista
         root_trace = np.sum(np.sqrt(np.maximum(values, 0)))
     else:
         left, right = (
-            _eigen_factor(covariance) if factor is None else factor
+            _singular_factor(covariance) if factor is None else factor
             for covariance, factor in zip(covariances, factors, strict=True)
         )
         root_trace = np.linalg.norm(left.T @ right, ord="nuc")
@@ -170,8 +170,12 @@ def distance_between(a: FeatureStatistics, b: FeatureStatistics) -> FrechetDista
     return FrechetDistance(max(0.0, float(value)), tuple(dict.fromkeys(warnings)))
 
 
-def _cholesky(covariance: np.ndarray) -> np.ndarray | None:
+def _cholesky(
+    statistics: FeatureStatistics, covariance: np.ndarray
+) -> np.ndarray | None:
     """The lower factor, or None for a covariance that is singular or nearly so."""
+    if statistics.count <= len(covariance):
+        return None
     try:
         factor = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
     except np.linalg.LinAlgError:
@@ -180,12 +184,13 @@ def _cholesky(covariance: np.ndarray) -> np.ndarray | None:
     return factor if pivots.min() > _RELATIVE_PIVOT * pivots.max() else None
 
 
-def _eigen_factor(covariance: np.ndarray) -> np.ndarray:
-    """F (d r) with `F F^T` the covariance of rank r."""
-    values, vectors = scipy.linalg.eigh(covariance, check_finite=False, driver="evd")
-    smallest = values[-1] * len(values) * np.finfo(np.float64).eps
-    kept = values > max(smallest, 0.0)
-    return vectors[:, kept] * np.sqrt(values[kept])
+def _singular_factor(covariance: np.ndarray) -> np.ndarray:
+    """F (d r) with `F F^T` the covariance of rank r, in d r^2 operations."""
+    (pivoted_cholesky,) = scipy.linalg.get_lapack_funcs(["pstrf"], [covariance])
+    packed, pivots, rank, _ = pivoted_cholesky(covariance, lower=1)
+    factor = np.zeros((len(covariance), rank))
+    factor[pivots - 1] = np.tril(packed)[:, :rank]
+    return factor
 
 
 def _singular_text(statistics: FeatureStatistics) -> str:

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 _LISTED = 10
 
 
+@runtime_checkable
 class FeatureExtractor(Protocol):
     """Turns pictures of one size in [-1, 1] into feature vectors; see `InceptionFeatures`."""
 
@@ -231,9 +232,10 @@ def _features(
 def _read(file: Path, count: int) -> np.ndarray | None:
     """Kept features; None where there are none, or none that are whole."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        # NumPy leaves a file open that it opened itself and cannot read.
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             features = arrays["features"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
     usable = features.ndim == 2 and len(features) == count
     return features if usable and features.dtype == np.float32 else None
