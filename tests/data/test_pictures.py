@@ -46,6 +46,8 @@ def test_examples_have_picture_and_id(tmp_path):
     add(root, "cats/C.PNG")
     (root / "cats" / "notes.txt").touch()
     (root / ".hidden.png").touch()
+    add(root, ".thumbnails/b.png")
+    add(root, "cats/.old/b.png")
     folder = PictureFolder(root, "all")
     assert isinstance(folder, Source) and folder.categories == ()
     assert ids(folder) == ["b", "cats/C", "cats/old/a.1"]

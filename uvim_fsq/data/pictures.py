@@ -129,8 +129,8 @@ def _find_pictures(
                 f"{part} holds no pictures ({', '.join(PICTURE_SUFFIXES)}), only "
                 f"{contents(part)}"
             )
-        for name, picture in pictures.items():
-            files[(part / name).relative_to(path).as_posix()] = (picture,)
+        prefix = "" if part == path else f"{part.name}/"
+        files |= {prefix + name: (picture,) for name, picture in pictures.items()}
     return files, hashed
 
 
