@@ -125,6 +125,17 @@ def register(monkeypatch, folder: Path) -> None:
         monkeypatch.setattr(builder, "url_infos", infos)
 
 
+def shrink_facts(monkeypatch) -> None:
+    """Makes the preparation expect data of this size on the disk."""
+    from uvim_fsq.data import tfds_prepare
+
+    small = {
+        name: facts._replace(unpacked=0.01, prepared=0.01)
+        for name, facts in tfds_prepare.FACTS.items()
+    }
+    monkeypatch.setattr(tfds_prepare, "FACTS", small)
+
+
 def _coco_picture(generator: np.random.Generator, number: int) -> dict:
     size = (40, 56) if number % 2 else (56, 40)
     image = generator.integers(256, size=(*size, 3), dtype=np.uint8)

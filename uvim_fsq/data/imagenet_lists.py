@@ -44,7 +44,7 @@ def write_lists(
         # However these files are cut, the published ones are 64.
         ends = [round(_PICTURES * n / _FILES) for n in range(_FILES + 1)]
         lengths = np.diff(ends).tolist()
-    order = interleaved_order(lengths)
+    order = interleaved_order(lengths).tolist()
     folder = Path(output).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     first, third = (folder / name for name in LIST_NAMES)

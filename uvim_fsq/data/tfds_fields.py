@@ -40,7 +40,7 @@ Labels = tuple[int, ...] | None
 
 
 def choose_fields(
-    name: str, features: Mapping[str, Any], fields: Mapping[str, str] | None
+    name: str, features: Any, fields: Mapping[str, str] | None
 ) -> dict[str, str]:
     """The name in the dataset of each of our fields: as given, as known, or the same names.
 

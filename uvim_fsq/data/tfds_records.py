@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 from zipfile import BadZipFile
 
 import numpy as np
@@ -29,7 +29,8 @@ _LENGTH_BYTES, _CHECKSUM_BYTES = 8, 4
 _FRAME_BYTES = _LENGTH_BYTES + 2 * _CHECKSUM_BYTES
 
 
-class Records(Protocol):
+@runtime_checkable
+class RawRecords(Protocol):
     """Serialized examples by position."""
 
     def __len__(self) -> int: ...
@@ -80,7 +81,9 @@ def find_pieces(info: Any, split: str) -> list[Piece]:
     return pieces
 
 
-def open_records(file_format: str, pieces: Sequence[Piece], cache_dir: Path) -> Records:
+def open_records(
+    file_format: str, pieces: Sequence[Piece], cache_dir: Path
+) -> RawRecords:
     """The records of the pieces; every file is there and holds as many as it should."""
     missing = [piece.path for piece in pieces if not piece.path.is_file()]
     if missing:
@@ -99,7 +102,7 @@ def open_records(file_format: str, pieces: Sequence[Piece], cache_dir: Path) -> 
     )
 
 
-def _open_array_records(pieces: Sequence[Piece]) -> Records:
+def _open_array_records(pieces: Sequence[Piece]) -> RawRecords:
     from array_record.python import array_record_data_source as data_source
     from array_record.python.array_record_module import ArrayRecordReader
 
