@@ -228,7 +228,7 @@ class _StepClock:
         now = time.thread_time_ns()
         step = self._steps[-1]
         if self._last is not None:
-            self.spent[OTHER] += now - self._last
+            self.spent[step] += now - self._last
         if event == "call":
             self._steps.append(self._codes.get(frame.f_code, step))
         elif len(self._steps) > 1:
