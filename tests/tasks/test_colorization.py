@@ -95,6 +95,8 @@ def test_evaluation_by_hand():
     grey = expected @ [0.2989, 0.587, 0.114]
     assert found["image"].dtype == np.float32
     np.testing.assert_allclose(found["image"], np.stack([grey] * 3, -1), atol=1e-6)
+    turned = evaluated(ColorizationTask((2, 2)), image.swapaxes(0, 1))
+    np.testing.assert_array_equal(turned["target"], found["target"].swapaxes(0, 1))
 
 
 def test_the_evaluated_part_has_the_aspect_of_the_model():
@@ -141,6 +143,17 @@ def test_image_and_target_are_augmented_together():
     assert len(seen) == 4, "mirrored and not, cropped and not"
 
 
+def test_crops_keep_at_least_the_given_area():
+    rows, columns = np.mgrid[:80, :80].astype(np.uint8)
+    frame = example(np.stack([rows * 2, columns * 2, rows * 0], axis=-1))
+    task = ColorizationTask((20, 20), crop_area=(0.7, 0.8))
+    for seed in range(10):
+        target = task.preprocess(frame, generator(seed), train=True)["target"]
+        height, width = (np.ptp(target[..., i]) * 127.5 / 2 / 80 for i in (0, 1))
+        # The outermost pixel centres lie half an output pixel inside the crop.
+        assert 0.68 < height * width * (20 / 19) ** 2 < 0.82
+
+
 def test_preprocessing_is_a_function_of_the_generator(task):
     first, again, other = (
         task.preprocess(example(picture()), generator(seed), train=True)
@@ -155,10 +168,10 @@ def test_without_augmentation_training_sees_what_is_evaluated():
     task = ColorizationTask((20, 20), flip=False, crop_area=(1.0, 1.0))
     rows, columns = np.mgrid[:60, :80].astype(np.uint8)
     image = np.stack([rows * 2, columns * 2, rows * 0], axis=-1)
-    trained = task.preprocess(example(image), generator(), train=True)["target"]
-    np.testing.assert_allclose(
-        (trained + 1) * 127.5, (evaluated(task, image)["target"] + 1) * 128, atol=1.5
-    )
+    expected = (evaluated(task, image)["target"] + 1) * 128
+    for seed in range(5):
+        trained = task.preprocess(example(image), generator(seed), train=True)["target"]
+        np.testing.assert_allclose((trained + 1) * 127.5, expected, atol=1.5)
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 5)])

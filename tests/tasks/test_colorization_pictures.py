@@ -21,17 +21,26 @@ def picture(height, width, seed=0):
 @pytest.mark.parametrize("size", [(300, 200), (100, 90), (10, 40), (7, 5)])
 def test_prepare_image_shows_the_whole_picture(task, size):
     image = np.zeros((*size, 3), np.uint8)
-    image[:, size[1] // 2 :] = [255, 0, 0]
+    image[:, -(size[1] // 4) :] = [255, 0, 0]
+    image[: size[0] // 4] = 255
     prepared = task.prepare_image(image)
     assert prepared.shape == (16, 24, 3) and prepared.dtype == np.uint8
-    assert (prepared[:, :7] == 0).all() and (prepared[:, 17:] == 76).all()
+    assert (prepared[0] == 255).all() and (prepared[5:, -1] == 76).all()
+    assert (prepared[5:, :16] == 0).all()
     assert (prepared == prepared[..., :1]).all()
 
 
 def test_fine_texture_of_large_pictures_becomes_its_mean(task):
-    board = (np.indices((160, 240)).sum(axis=0) % 2 * 200).astype(np.uint8)
-    prepared = task.prepare_image(np.stack([board] * 3, axis=-1))
-    assert (prepared == 100).all()
+    board = (np.indices((144, 216)).sum(axis=0) % 2 * 200).astype(np.uint8)
+    prepared = task.prepare_image(np.stack([board] * 3, axis=-1)).astype(int)
+    assert np.abs(prepared - 100).max() <= 2
+
+
+def test_small_pictures_grow_smoothly(task):
+    image = np.zeros((16, 2, 3), np.uint8)
+    image[:, 1] = 240
+    row = task.prepare_image(image)[0, :, 0].astype(int)
+    assert (np.diff(row)[6:17] == 20).all() and row[0] == 0 and row[-1] == 240
 
 
 def test_restore_is_bilinear_and_keeps_to_the_range(task):
@@ -46,8 +55,8 @@ def test_restore_is_bilinear_and_keeps_to_the_range(task):
 
 
 def test_pictures_of_colours(task):
-    color = np.array([[[-1.0, 0.0, 1.0], [1.2, -3.0, 127 / 127.5 - 1]]], np.float32)
-    expected = [[[0, 128, 255], [255, 0, 127]]]
+    color = np.array([[[-1.0, 0.0, 1.0], [1.2, -3.0, 200 / 127.5 - 1]]], np.float32)
+    expected = [[[0, 128, 255], [255, 0, 200]]]
     np.testing.assert_array_equal(task.to_uint8(color), expected)
     image = np.zeros((1, 2, 3), np.uint8)
     np.testing.assert_array_equal(task.visualize(image, color), expected)
