@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "prepare_data.py"
 
 
@@ -50,3 +52,38 @@ def test_wrong_input_gets_one_sentence(tmp_path):
     result = run("scenes", "--size", 16, "--split", "val", cwd=tmp_path)
     assert result.returncode == 2 and "'validation'" in result.stderr
     assert not (tmp_path / "c").exists()
+
+
+def test_tfds_help_says_what_to_download_and_what_space_it_takes(tmp_path):
+    start = time.monotonic()
+    result = run("tfds", "--help", cwd=tmp_path)
+    assert result.returncode == 0 and time.monotonic() - start < 1.5
+    text = " ".join(result.stdout.split())
+    for word in (
+        "--data-dir",
+        "--manual-dir",
+        "--download-dir",
+        "157 GB",
+        "ILSVRC2012",
+    ):
+        assert word in text
+    text = run("imagenet2012-lists", "--help", cwd=tmp_path).stdout
+    assert "--output" in text and "--count" in text
+
+
+def test_lists_need_imagenet(tmp_path):
+    result = run("imagenet2012-lists", "--data-dir", "data", cwd=tmp_path)
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "prepare_data.py tfds imagenet2012 --data-dir data" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_tfds_asks_for_what_only_a_person_can_download(tmp_path):
+    pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("tensorflow")
+    result = run("tfds", "imagenet2012", "--data-dir", "data", cwd=tmp_path)
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("prepare_data.py tfds: imagenet2012 must be downloaded")
+    assert "data/downloads/manual (or give --manual-dir)" in last
