@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from prepare_pack import add_pack_command
+
 _SPLITS = ("train", "validation", "test")
 
 
@@ -14,6 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_scenes(commands)
     _add_tfds(commands)
     _add_lists(commands)
+    add_pack_command(commands)
     options = parser.parse_args(arguments)
     return options.run(options)
 

@@ -1,11 +1,11 @@
 """The command `prepare_data.py pack`: a folder of data into ArrayRecord files, for reading it fast."""
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 KINDS = ("folder", "coco", "pictures")
 # What tells a kind of folder; pictures alone are no sign that labels are not meant to be there.
@@ -25,17 +25,20 @@ def add_pack_command(commands) -> None:
         "with `--source records --data.path OUTPUT`. JPEG files are copied as they are; what is "
         "read back is the same to the bit, unless one of the last three options is given. Started "
         "again after an interruption, it goes on.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = command.add_argument
     add("folder", type=Path, metavar="FOLDER", help="the data to pack")
     add("output", type=Path, metavar="OUTPUT", help="a new folder")
-    add("--kind", choices=KINDS, help="RGB-D or NYU's h5, COCO, or pictures alone")
-    add("--part", choices=("both", "train", "validation"), default="both", help="which")
-    add("--validation-fraction", type=float, default=0.1, help="if FOLDER has no parts")
-    add("--units-per-metre", type=float, default=1000.0, help="of 16-bit depth PNGs")
+    kind = "RGB-D frames, which NYU's .h5 files are too, COCO's panoptic format, or pictures"
+    add("--kind", choices=KINDS, help=f"{kind} (default: as FOLDER looks)")
+    parts = ("both", "train", "validation")
+    add("--part", choices=parts, default="both", help="(default: both)")
+    share = "held out where FOLDER has no validation part (default: 0.1)"
+    add("--validation-fraction", type=float, default=0.1, metavar="SHARE", help=share)
+    units = "of 16-bit depth PNGs (default: 1000, millimetres)"
+    add("--units-per-metre", type=float, default=1000.0, metavar="UNITS", help=units)
     add("--skip-broken", action="store_true", help="leave broken files out")
-    add("--threads", type=int, help="if not one for each core")
+    add("--threads", type=int, help="(default: one for each core)")
     add(
         "--max-side",
         type=int,
@@ -95,7 +98,7 @@ def _guess(folder: Path) -> str:
 
 def _open(kind: str, part: str, options):
     """The source of a part."""
-    shared = dict(
+    shared: dict[str, Any] = dict(
         split=part,
         validation_fraction=options.validation_fraction,
         skip_broken=options.skip_broken,
