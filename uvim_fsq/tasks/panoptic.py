@@ -155,15 +155,13 @@ class PanopticTask:
         beyond the categories are void. Areas are counted at `size`, and segments that vanish
         there are left out. Ids run from 1, by class and then instance.
         """
-        semantics, instances = (
-            resize_nearest(np.asarray(prediction[name], np.int64), size)
-            for name in self.channels
-        )
+        semantics, instances = (np.asarray(prediction[name]) for name in self.channels)
         known = (semantics > 0) & (semantics <= len(self.categories))
-        labels = np.where(known, semantics, 0)
+        labels = np.where(known, semantics, 0).astype(np.int32)
         slots = self.channels["instances"]
         numbers = np.where(self._isthing[labels], instances.clip(0, slots - 1), 0)
-        found = find_segments(labels * slots + numbers)
+        keys = labels * slots + numbers.astype(np.int32)
+        found = find_segments(resize_nearest(keys, size))
         has_void = int(found.ids[0] == 0)
         segments = [
             {
