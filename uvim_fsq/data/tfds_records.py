@@ -190,7 +190,7 @@ def remembered(
     digest = hashlib.sha256(json.dumps(places).encode()).hexdigest()[:16]
     cache_file = cache_dir / f"tfds-{kind}-{digest}.npz"
     try:
-        with np.load(cache_file, allow_pickle=False) as kept:
+        with cache_file.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             if str(kept["stamps"]) == json.dumps(stamps):
                 return kept["values"]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
