@@ -269,6 +269,12 @@ def check_evaluation(evaluation: EvaluationConfig, prefix: str = "evaluation.") 
         f"{named('top_p')} must be above 0 and at most 1, found {evaluation.top_p}",
     )
     _at_least(1, named("samples"), evaluation.samples)
+    _require(
+        bool(evaluation.inception)
+        or not (evaluation.reference_folder or evaluation.reference_list),
+        f"{named('reference_folder')} and {named('reference_list')} are for FID, which needs "
+        f"{named('inception')}: give the folder of an Inception SavedModel, or leave them out",
+    )
 
 
 def _check_output(output: OutputConfig) -> None:

@@ -50,11 +50,17 @@ class PredictionFiles(Protocol):
 
 
 def prediction_files(task: Task, keep_luminance: bool = False) -> PredictionFiles:
-    """The files of a task; `keep_luminance` is for colorization, see `ColorFiles`."""
+    """The files of a task; `keep_luminance` is for colorization, see `ColorFiles`.
+
+    Raises `DataError` if that is asked of another task.
+    """
     if isinstance(task, ColorizationTask):
         return ColorFiles(task, keep_luminance)
     if keep_luminance:
-        raise ValueError("keep_luminance is for colorization; this model predicts none")
+        raise DataError(
+            "keeping the luminance is for colorization, and this model predicts something else: "
+            "leave --keep-luminance out"
+        )
     if isinstance(task, PanopticTask):
         return PanopticFiles(task)
     return DepthFiles(task)

@@ -11,6 +11,7 @@ import numpy as np
 
 from evaluators.codebook import CodebookEvaluator
 from evaluators.runner import EvaluationResult, evaluate
+from uvim_fsq.build.fid import fid_evaluators, listed_indices
 from uvim_fsq.build.inference import Inference
 from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.predictions import Predictions
@@ -63,15 +64,10 @@ def evaluate_run(
     source, training = (build_source(config.data, name) for name in (part, "train"))
     for each in (source, training):
         check_source(config.task, each)
-    count = min(len(source), config.evaluation.examples or len(source))
-    if count < 2:
-        raise ConfigError(
-            "scoring needs at least two pictures, since the controls swap codes between "
-            f"pictures; found {count}"
-        )
+    chosen = _chosen(config.evaluation, source)
     scoring = build_scoring(config.task)
     predictions = Predictions(inference, source, config.evaluation)
-    result = _score(config, scoring, predictions, training, count)
+    result = _score(config, scoring, predictions, training, chosen)
     folder = "evaluation" if part == "test" else f"evaluation_{part}"
     output = Path(output) if output else directory.path / folder
     output.mkdir(parents=True, exist_ok=True)
@@ -79,7 +75,7 @@ def evaluate_run(
         output / "scores.json",
         {
             "scores": result.scores,
-            "pictures": count,
+            "pictures": len(chosen),
             "part": part,
             "environment": environment(),
             "evaluation": dataclasses.asdict(config.evaluation),
@@ -91,27 +87,46 @@ def evaluate_run(
     return result.scores
 
 
+def _chosen(settings: EvaluationConfig, source: Source) -> list[int]:
+    """Places in the source of the pictures that are scored."""
+    chosen = list(range(len(source)))
+    if settings.list:
+        chosen = listed_indices(source, settings.list)
+    chosen = chosen[: settings.examples or len(chosen)]
+    if len(chosen) < 2:
+        raise ConfigError(
+            "scoring needs at least two pictures, since the controls swap codes between "
+            f"pictures; found {len(chosen)}"
+        )
+    return chosen
+
+
 def _score(
     config: RunConfig,
     scoring: Scoring,
     predictions: Predictions,
     training: Source,
-    count: int,
+    chosen: Sequence[int],
 ) -> EvaluationResult:
-    """All scores of the first `count` pictures."""
+    """All scores of the chosen pictures."""
     inference, settings = predictions.inference, config.evaluation
     task = inference.task
     baselines = scoring.baselines(task, training, settings.batch_size)
     evaluators: dict[str, Any] = {
-        name: Prediction(name, scoring.evaluator())
+        name: Prediction(name, [scoring.evaluator()])
         for name in [*predictions.names, *baselines]
     }
+    new_fid = fid_evaluators(settings, predictions.source)
+    if new_fid is not None:
+        for name in predictions.names:
+            if "foreign" not in name:
+                evaluators[name] = Prediction(name, [scoring.evaluator(), new_fid()])
     codebook_size = inference.stage1.quantizer.codebook_size
     if codebook_size:
         evaluators["codebook"] = CodebookEvaluator(codebook_size)
 
     def items() -> Iterator[dict[str, Any]]:
-        for item in predictions.items(range(count)):
+        for item in predictions.items(chosen):
             reference = task.reference(predictions.source.reference(item["index"]))
             planes = {**item.pop("planes"), **baselines}
             item["reference"] = reference
@@ -121,7 +136,7 @@ def _score(
             }
             yield item
 
-    result = evaluate(items(), evaluators, count=count)
+    result = evaluate(items(), evaluators, count=len(chosen))
     if codebook_size:
         usage = _training_usage(inference, training, settings, codebook_size)
         result.scores.update(usage)

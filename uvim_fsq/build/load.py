@@ -16,7 +16,7 @@ from uvim_fsq.build.run_directory import (
     tree_hash,
 )
 from uvim_fsq.build.tasks import build_task
-from uvim_fsq.config import ConfigError, RunConfig
+from uvim_fsq.config import ConfigError, RunConfig, replace
 from uvim_fsq.stage1.model import Stage1Model
 from uvim_fsq.training.checkpoint import Checkpoints
 from uvim_fsq.training.state import abstract_state
@@ -33,7 +33,7 @@ class FrozenStage1:
 
 
 def load_frozen_stage1(run: RunDirectory, config: RunConfig) -> FrozenStage1:
-    """The best stage I of a run, for a stage II with these settings.
+    """The trained stage I of a run, for a stage II with these settings.
 
     Raises:
       ConfigError: if the run is of another task, quantizer or stage-I model, or not trained.
@@ -47,6 +47,7 @@ def load_frozen_stage1(run: RunDirectory, config: RunConfig) -> FrozenStage1:
         )
     task = build_task(config.task)
     model = objects.build_stage1(config, task)
+    theirs = replace(theirs, checkpoint=config.checkpoint)
     variables, step = _variables(
         run.stage1, theirs, lambda key: objects.init_stage1(model, task, key), 1
     )
@@ -97,7 +98,7 @@ def _variables(
     stage: int,
     expected: Mapping[str, Any] | None = None,
 ) -> tuple[Tree, int]:
-    """Variables and step of the best checkpoint."""
+    """Variables and step of the checkpoint that the settings choose."""
     if not directory.checkpoints.exists():
         raise ConfigError(
             f"{directory.path} holds no checkpoint: train stage {stage} first "
@@ -111,7 +112,9 @@ def _variables(
     shapes = dict(jax.eval_shape(init, jax.random.key(0)))
     params = shapes.pop("params")
     with Checkpoints(directory.checkpoints) as checkpoints:
-        restored = checkpoints.restore_best(abstract_state(params, shapes, optimizer))
+        best = config.checkpoint == "best"
+        restore = checkpoints.restore_best if best else checkpoints.restore_latest
+        restored = restore(abstract_state(params, shapes, optimizer))
     if restored is None:
         raise ConfigError(
             f"{directory.checkpoints} holds no complete checkpoint yet: train stage {stage} "

@@ -33,9 +33,14 @@ def print_scores(scores: Mapping[str, float], scoring: Scoring, output: Path) ->
         if name.startswith("mean_of_"):
             titles[name] = f"whole: mean of {name.removeprefix('mean_of_')} samples"
     names = [name for name in titles if f"{name}/{scoring.headline}" in scores]
+    distances = {
+        key.removeprefix("stage1/")
+        for key in scores
+        if key.startswith(("stage1/fid", "stage1/frechet_distance"))
+    }
     columns = [
         column
-        for column in scoring.columns
+        for column in (*scoring.columns, *sorted(distances))
         if any(f"{name}/{column}" in scores for name in names)
     ]
     table = Table(box=None, pad_edge=False)

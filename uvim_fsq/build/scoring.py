@@ -22,25 +22,31 @@ from uvim_fsq.tasks.base import Task
 
 @dataclass(frozen=True)
 class Prediction:
-    """An evaluator's view of one of several predictions of the same picture."""
+    """The evaluators' view of one of several predictions of the same picture."""
 
     name: str
-    evaluator: Evaluator
+    evaluators: Sequence[Evaluator]
 
     @property
     def needs(self) -> frozenset[str]:
-        """What the evaluator needs, its prediction among `predictions`."""
-        return self.evaluator.needs - {"prediction"} | {"predictions"}
+        """What the evaluators need, their prediction among `predictions`."""
+        needs = frozenset[str]().union(*(each.needs for each in self.evaluators))
+        return needs - {"prediction"} | {"predictions"}
 
     def update(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The evaluator's statistics of this prediction."""
-        return self.evaluator.update(
-            {**item, "prediction": item["predictions"][self.name]}
-        )
+        """The evaluators' statistics of this prediction."""
+        item = {**item, "prediction": item["predictions"][self.name]}
+        stats: dict[str, Any] = {}
+        for evaluator in self.evaluators:
+            stats |= evaluator.update(item)
+        return stats
 
     def aggregate(self, stats: Sequence[Any]) -> Mapping[str, float | int]:
-        """The evaluator's scores."""
-        return self.evaluator.aggregate(stats)
+        """The evaluators' scores."""
+        scores: dict[str, float | int] = {}
+        for evaluator in self.evaluators:
+            scores |= evaluator.aggregate(stats)
+        return scores
 
 
 @runtime_checkable

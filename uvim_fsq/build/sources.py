@@ -65,8 +65,7 @@ def _folder(
     if isinstance(config, PicturesConfig):
         from uvim_fsq.data.pictures import PictureFolder
 
-        listed = config.evaluation_list if part == "test" else ""
-        return PictureFolder(path, file_list=listed or None, **shared)
+        return PictureFolder(path, **shared)
     from uvim_fsq.data.nyu_h5 import open_depth_folder
 
     return open_depth_folder(path, units_per_metre=config.units_per_metre, **shared)
