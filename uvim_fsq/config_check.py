@@ -115,6 +115,7 @@ def _check_data(task: TaskConfig, data: DataConfig) -> None:
             "data.name must name a TFDS dataset such as nyu_depth_v2, found none: add "
             "--data.name NAME",
         )
+        _positive("data.units_per_metre", data.units_per_metre)
         return
     _require(
         bool(data.path),

@@ -147,6 +147,8 @@ class PicturesConfig:
     """A folder to score on in the end; by default the validation part of `path`."""
     validation_fraction: float = 0.1
     """Share of the pictures held out, by a hash of their names, where there is no validation part."""
+    skip_grey: bool = True
+    """Leave pictures without colour out, which teach that the world is grey."""
     skip_broken: bool = False
     """Leave broken files out instead of stopping."""
 
@@ -181,6 +183,10 @@ class TfdsConfig:
     """Examples to score on in the end."""
     fields: tuple[tuple[str, str], ...] = ()
     """For another dataset: pairs of our field (image, depth, panoptic, segments) and its name there."""
+    categories: str = ""
+    """For another panoptic dataset: a JSON with a list `categories` as in COCO's files."""
+    units_per_metre: float = 1000.0
+    """Of depth in whole numbers."""
 
 
 DataConfig = (

@@ -39,6 +39,8 @@ def build_source(config: DataConfig, part: str) -> Source:
             data_dir=config.data_dir or None,
             split=getattr(config, f"{part}_split"),
             fields=dict(config.fields) or None,
+            categories=config.categories or None,
+            units_per_metre=config.units_per_metre,
         )
     return _folder(config, part)
 
@@ -65,7 +67,7 @@ def _folder(
     if isinstance(config, PicturesConfig):
         from uvim_fsq.data.pictures import PictureFolder
 
-        return PictureFolder(path, **shared)
+        return PictureFolder(path, skip_grey=config.skip_grey, **shared)
     from uvim_fsq.data.nyu_h5 import open_depth_folder
 
     return open_depth_folder(path, units_per_metre=config.units_per_metre, **shared)

@@ -100,7 +100,7 @@ def _flags(config: Any, prefix: str = "") -> dict[str, Any]:
     result = {}
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
-        if field.name == "categories":  # Training takes them from the data.
+        if f"{prefix}{field.name}" == "task.categories":  # Training takes them in.
             continue
         value, name = getattr(config, field.name), f"{prefix}{field.name}"
         if dataclasses.is_dataclass(value):
