@@ -4,7 +4,7 @@
 #   bash scripts/setup.sh          to train, evaluate and predict
 #   bash scripts/setup.sh dev      and to test
 #
-# UVIM_FSQ_FULL=1 adds TensorFlow, for preparing TFDS data; where nvidia-smi sees a GPU, JAX gets
+# UVIM_FSQ_FULL=1 adds TensorFlow, for preparing TFDS data and for FID; where nvidia-smi sees a GPU, JAX gets
 # its CUDA build. Requirements are installed again when their file changes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
