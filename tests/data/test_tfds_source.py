@@ -142,6 +142,16 @@ def test_slices_are_parts_of_the_whole_with_the_same_ids(read, file_format):
     assert len(read(NYU, "all", file_format)) == 7
 
 
+def test_jpegs_are_those_of_the_accurate_transform(tfds_data, read):
+    import tensorflow as tf
+
+    source = read(COCO)
+    for i in range(len(source)):
+        jpeg = tfds_data.truth[COCO]["train"][source.example_id(i)]["jpeg"]
+        exact = tf.io.decode_jpeg(jpeg, 3, dct_method="INTEGER_ACCURATE")
+        np.testing.assert_array_equal(source[i]["image"], exact.numpy())
+
+
 def test_agrees_with_the_data_source_of_tfds(tfds_data, read):
     import tensorflow_datasets as tfds
 

@@ -44,14 +44,13 @@ def load_info(folder: Path) -> Any:
     except ImportError as error:
         raise DataError(
             "reading TFDS data needs packages that are not installed "
-            f"({error.name or error}): pip install tensorflow-datasets importlib_resources"
+            f"({error.name or error}): pip install tensorflow-datasets"
         ) from error
-    if not hasattr(
-        tfds, "builder_from_directory"
-    ):  # it logs what is wrong, and goes on
+    # Where its imports fail, it says so in the log and goes on without its functions.
+    if not hasattr(tfds, "builder_from_directory"):
         raise DataError(
             "tensorflow-datasets is installed, but it does not import: "
-            "pip install --upgrade tensorflow-datasets importlib_resources"
+            "pip install --upgrade tensorflow-datasets"
         )
     return tfds.builder_from_directory(folder).info
 
