@@ -83,11 +83,15 @@ def test_void_and_unlabelled_ids_are_dark_and_hatched():
 
 
 @pytest.mark.parametrize("side, thickness", [(64, 1), (512, 1), (2100, 3)])
-def test_borders_are_light_and_lie_between_segments(side, thickness):
+@pytest.mark.parametrize("upright", [False, True])
+def test_borders_are_light_and_lie_between_segments(side, thickness, upright):
     ids = labels(
         np.array([[1, 5]]).repeat(side, 0).repeat(side // 2, 1), {1: 200, 5: 200}
     )
-    row = overlay(grey(side, side, 0), ids, CATEGORIES)[side // 2].astype(int).sum(-1)
+    if upright:
+        ids["panoptic"] = ids["panoptic"].T
+    picture = overlay(grey(side, side, 0), ids, CATEGORIES).astype(int).sum(-1)
+    row = picture[:, side // 2] if upright else picture[side // 2]
     edge = np.flatnonzero(row > row[0])
     assert (
         len(edge) == thickness
@@ -139,6 +143,13 @@ def test_names_stand_inside_their_segments_if_there_is_room():
         # In the middle, as far from the borders as the shape allows.
         assert abs(rows.mean() - inside[0].mean()) < 6
         assert 20 < np.ptp(columns) < 70 and 8 < np.ptp(rows) < 24
+
+
+def test_thin_segments_have_no_name_however_far_they_reach():
+    ids = np.zeros((480, 640), np.int32)
+    ids[10:470, 10:630], ids[24:456, 24:616] = 1, 0
+    names, legend = written(labels(ids, {1: 7}), grey(480, 640))
+    assert not names.any() and PERSON.color in swatches(legend)
 
 
 def test_names_find_the_wide_part_of_a_segment():
@@ -222,7 +233,8 @@ def test_small_pictures_are_enlarged_and_large_ones_are_not(size, shown):
     white = (picture == 255).all(-1).all(1)
     assert np.argmax(white) == shown, "the legend begins below the picture"
     letters = np.abs(picture[:shown].astype(int) - picture[0, 0]).sum(-1) > 60
-    assert 6 < np.ptp(np.nonzero(letters)[0]) < 0.12 * picture.shape[1]
+    expected = 13 * max(1.0, max(size) / 700)
+    assert 0.8 * expected < np.ptp(np.nonzero(letters)[0]) < 1.2 * expected
 
 
 @pytest.mark.parametrize("size", [(1, 1), (300, 10), (10, 300), (2, 3)])
