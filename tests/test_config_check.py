@@ -4,20 +4,59 @@ import dataclasses
 
 import pytest
 
+from configs import colorization, depth, panoptic
 from configs.depth import PRESETS, VARIANTS, get_config
-from uvim_fsq.config import ConfigError, IdentityConfig, VQConfig, replace
+from uvim_fsq.config import (
+    CocoConfig,
+    ConfigError,
+    IdentityConfig,
+    PicturesConfig,
+    RecordsConfig,
+    TfdsConfig,
+    VQConfig,
+    replace,
+)
 from uvim_fsq.config_check import check
 
 
+@pytest.mark.parametrize("module", [depth, panoptic, colorization])
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_configuration_passes(variant, preset):
-    config = get_config(variant, preset)
-    if config.data.kind == "folder":
+def test_every_configuration_passes(module, variant, preset):
+    config = module.get_config(variant, preset)
+    if preset == "folder":
         with pytest.raises(ConfigError, match="data.path must name a folder"):
             check(config)
         config = replace(config, data__path="frames")
     check(config)
+
+
+@pytest.mark.parametrize(
+    ("module", "changes", "message"),
+    [
+        (panoptic, dict(task__instances=1), "task.instances must be at least 2"),
+        (panoptic, dict(task__classes=1), "at least 2, since one is void, found 1"),
+        (panoptic, dict(task__min_fraction=1.0), "task.min_fraction .* found 1.0"),
+        (panoptic, dict(data=PicturesConfig("x")), "'pictures': add --source .* coco"),
+        (depth, dict(data=CocoConfig("x")), "the depth task cannot learn .* 'coco'"),
+        (panoptic, dict(data=CocoConfig()), "pictures with panoptic labels .* none"),
+        (colorization, dict(data=RecordsConfig()), "prepare_data.py pack"),
+        (colorization, dict(data=TfdsConfig()), "data.name must name a TFDS dataset"),
+        (
+            colorization,
+            dict(evaluation__reference_folder="x"),
+            "which needs evaluation.inception",
+        ),
+        (
+            colorization,
+            dict(data=PicturesConfig("x", validation_fraction=1.0)),
+            "validation_fraction must lie between 0 and 1",
+        ),
+    ],
+)
+def test_settings_of_other_tasks_and_sources(module, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        check(replace(module.get_config("fsq", "tiny"), **changes))
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ import jax
 import numpy as np
 import pytest
 
+from configs import colorization, depth, panoptic
 from configs.depth import PRESETS, VARIANTS, get_config
 from uvim_fsq.build import objects
 from uvim_fsq.build.tasks import build_task
 from uvim_fsq.build.train import train
-from uvim_fsq.config import replace
+from uvim_fsq.config import ConfigError, replace
 
 
 def _shapes(function, *arguments):
@@ -51,19 +52,41 @@ def test_stage2_builds(variant, preset):
     assert params["logits"]["kernel"].shape[-1] == vocabulary
 
 
+@pytest.mark.parametrize("module", [panoptic, colorization])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_other_tasks_build(module, preset):
+    config = module.get_config("fsq", preset)
+    if preset == "folder" and module is panoptic:
+        with pytest.raises(ConfigError, match="give --task.classes"):
+            _stage1(config)
+        config = replace(config, task__classes=134)
+    assert _count(_stage1(config)) > 0 and _count(_stage2(config)) > 0
+
+
 def test_parameter_counts_of_the_published_models():
     """The same as the public code has; the VQ codebook is no parameter there either."""
+    vq_panoptic = panoptic.get_config("vq", "paper")
+    assert _count(_stage1(vq_panoptic)["params"]) == 223_593_984
+    vq_colorization = colorization.get_config("vq", "paper")
+    assert _count(_stage1(vq_colorization)["params"]) == 132_701_184
     assert _count(_stage1(get_config("vq", "paper"))["params"]) == 232_249_600
     assert _count(_stage1(get_config("fsq", "paper"))["params"]) == 231_076_869
     assert _count(_stage2(get_config("vq", "paper"))["params"]) == 715_729_921
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["vq_no_split", "fsq_no_context", "vq_no_context"])
-def test_other_variants_take_a_step(variant, tmp_path):
-    """FSQ and VQ, which the tests of training use, apart."""
+@pytest.mark.parametrize(
+    ("module", "variant"),
+    [
+        *((depth, name) for name in ("vq_no_split", "fsq_no_context", "vq_no_context")),
+        *((panoptic, name) for name in ("vq", "fsq_no_context")),
+        *((colorization, name) for name in ("vq_no_split", "vq_no_context")),
+    ],
+)
+def test_other_variants_take_a_step(module, variant, tmp_path):
+    """FSQ, and VQ of depth, which the tests of training use, apart."""
     config = replace(
-        get_config(variant, "tiny"),
+        module.get_config(variant, "tiny"),
         stage1__steps=1,
         stage2__steps=1,
         stage1__warmup_steps=0,
