@@ -178,6 +178,7 @@ def test_fid5k(lists):
         (range(11), (512, 512), "of the 12 listed pictures 1 were not scored, and 0"),
         (range(13), (512, 512), "0 were not scored, and 1 others were"),
         (range(1, 13), (512, 512), "1 were not scored, and 1 others were"),
+        ([*range(11), 5], (512, 512), "1 were not scored, and 0 others were"),
         (range(12), (256, 256), "must be 512 x 512, found 256 x 256"),
     ],
 )
