@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -308,3 +309,22 @@ def test_a_second_start_does_not_wait_for_tensorflow(tfds_data):
         check=True,
     )
     assert result.stdout.splitlines()[-1] == "False"
+
+
+def test_the_script_on_prepared_data(tfds_data, tmp_path):
+    script = Path(__file__).resolve().parents[2] / "scripts" / "prepare_data.py"
+    place = ["--data-dir", str(tfds_data.folders["array_record"])]
+
+    def run(*arguments):
+        command = [sys.executable, str(script), *arguments, *place]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.splitlines()
+
+    said = run("tfds", IMAGENET)
+    assert said[0].startswith("imagenet2012 is prepared already in ")
+    assert said[-1] == "validation: 40 examples"
+    said = run("imagenet2012-lists", "--count", "13", "--output", "lists")
+    paths = sorted((tmp_path / "lists").iterdir())
+    assert [line.split(" are in ")[0] for line in said] == ["13 names"] * 2
+    assert [len(path.read_text().splitlines()) for path in paths] == [13, 13]

@@ -212,7 +212,7 @@ _FEW_FILES = """
 import resource, sys
 from uvim_fsq.data.tfds_source import TfdsSource
 source = TfdsSource("nyu_depth_v2", sys.argv[1])
-resource.setrlimit(resource.RLIMIT_NOFILE, (45, 4000))
+resource.setrlimit(resource.RLIMIT_NOFILE, (30, 4000))
 source = TfdsSource("imagenet2012", sys.argv[2], "validation")
 print(len(source.file_lengths), len({source[i]["id"] for i in range(len(source))}))
 """
@@ -330,6 +330,10 @@ def test_files_that_lack_or_are_not_whole_are_named(copied, tmp_path, file_forma
         TfdsSource(NYU, folder, cache_dir=tmp_path)
     assert "copy the file again" in str(caught.value)
     assert len(TfdsSource(NYU, folder, "validation", cache_dir=tmp_path)) == 2
+    (other,) = shard.parent.glob("*-validation*")
+    shutil.copy(other, shard)
+    with pytest.raises(BrokenFileError, match="expected 5 records, found 2"):
+        TfdsSource(NYU, folder, cache_dir=tmp_path)
     shard.unlink()
     with pytest.raises(BrokenFileError, match="there is no such file"):
         TfdsSource(NYU, folder, cache_dir=tmp_path)
