@@ -52,7 +52,6 @@ class PanopticTask:
 
     default_temperature = 0.0
     averages = False
-    averages = False
 
     def __init__(
         self,
@@ -119,9 +118,13 @@ class PanopticTask:
         self, target: Mapping[str, Int[np.ndarray, "h w"]]
     ) -> Int[np.ndarray, "h w 2"]:
         """Classes and instance numbers as int16; what does not fit its channel is -1, ignored."""
-        planes = np.stack([target[name] for name in self.channels], axis=-1)
-        fits = (planes >= 0) & (planes < list(self.channels.values()))
-        return np.where(fits, planes, -1).astype(self.plane_dtype)
+        planes = np.empty((*target["semantics"].shape, 2), self.plane_dtype)
+        # One channel at a time: several times as fast as both in one array.
+        for i, (name, classes) in enumerate(self.channels.items()):
+            plane = target[name]
+            planes[..., i] = plane
+            planes[..., i][(plane < 0) | (plane >= classes)] = -1
+        return planes
 
     def loss(
         self,
