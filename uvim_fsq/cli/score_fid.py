@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     (name, value), *_ = result["scores"].items()
     counts = result["scores"]
     print(
-        f"{name} {value:.4f} ({counts['images']} pictures, "
+        f"{name} {value:.6g} ({counts['images']} pictures, "
         f"{counts['reference_images']} reference pictures)"
     )
     for warning in result["warnings"]:
