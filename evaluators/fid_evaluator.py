@@ -14,7 +14,7 @@ from evaluators.fid_files import FeatureExtractor, PicturePool, picture_key, rea
 _log = logging.getLogger(__name__)
 
 FID5K_PICTURES = 5000
-_PREPARE = "python scripts/prepare_data.py imagenet2012"
+_PREPARE = "python scripts/prepare_data.py imagenet2012-lists"
 
 
 class FidEvaluator:

@@ -193,7 +193,7 @@ def test_what_is_not_quite_fid5k(lists, numbers, size, reason):
 
 def test_fid5k_refuses(lists):
     evaluation, reference, pool = lists
-    command = "`python scripts/prepare_data.py imagenet2012`"
+    command = "`python scripts/prepare_data.py imagenet2012-lists`"
     for given in ((None, None), (evaluation, None), (None, reference)):
         with pytest.raises(FidError, match=f"{command} writes the two lists"):
             fid5k_evaluator(Colours(), pool, *given)

@@ -23,6 +23,7 @@ from uvim_fsq.data.source import Source
 from uvim_fsq.stage1.objective import stage1_loss
 from uvim_fsq.stage2.objective import stage2_loss
 from uvim_fsq.tasks.base import Task
+from uvim_fsq.tasks.panoptic import PanopticTask
 from uvim_fsq.training.checkpoint import Checkpoints
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 from uvim_fsq.training.hooks import (
@@ -108,6 +109,12 @@ def train(
         frozen = frozen or load_frozen_stage1(run, config)
         job = stage2_job(config, run, task, sources["validation"], frozen)
         run_job(job, config, task, sources)
+    if isinstance(task, PanopticTask) and task.overflow.pictures:
+        print(
+            f"{task.overflow.segments} segments of {task.overflow.pictures} pictures became void, "
+            f"because they had more than the {task.channels['instances'] - 1} that --task.instances allows "
+            "(pictures count each time they were read)"
+        )
 
 
 def stage1_job(

@@ -205,7 +205,7 @@ def _exit_code(error: BaseException) -> int | None:
     """The exit code for an error that a sentence explains; None for one that is unforeseen."""
     if isinstance(error, OSError) and error.strerror:
         return 2
-    if not type(error).__module__.startswith("uvim_fsq."):
+    if not type(error).__module__.startswith(("uvim_fsq.", "evaluators.")):
         return None
     if type(error).__name__ == "HookError":  # Says where; its cause says what.
         return _exit_code(error.__cause__) if error.__cause__ else None

@@ -28,7 +28,7 @@ from uvim_fsq.data.coco_json import (
     segments,
 )
 from uvim_fsq.data.errors import BrokenFileError, DataError
-from uvim_fsq.data.images import _decode, _read_whole_file
+from uvim_fsq.data.images import decode, read_whole_file
 from uvim_fsq.types import Category, Int
 
 ImageId = int | str
@@ -112,7 +112,7 @@ def read_ids(path: str | Path) -> Int[np.ndarray, "h w"]:
 
     Raises `BrokenFileError` for a PNG that is damaged or is anything but 8-bit RGB.
     """
-    data = _read_whole_file(path)
+    data = read_whole_file(path)
     if not data.startswith(b"\x89PNG"):
         raise BrokenFileError(path, "expected an 8-bit RGB PNG, found another format")
     bits, kind = data[24], data[25]
@@ -123,7 +123,7 @@ def read_ids(path: str | Path) -> Int[np.ndarray, "h w"]:
             f"{bits}-bit {_KINDS.get(kind, 'unknown')}; save it as plain RGB",
         )
     # Not the colours of a viewer: an orientation in the file must not turn the ids.
-    picture = _decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    picture = decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     # Four bytes R, G, B, 255 are one little-endian integer.
     ids = cv2.cvtColor(picture, cv2.COLOR_BGR2RGBA).view("<i4")[..., 0]
     return np.bitwise_and(ids, LARGEST_ID, out=ids)

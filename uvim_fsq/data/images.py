@@ -33,15 +33,15 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
     TIFF, on black). The EXIF orientation is applied, except in a picture with transparency. Of
     an animation, the first frame. Raises `BrokenFileError` if the file cannot be read or is not whole.
     """
-    data = _read_whole_file(path)
+    data = read_whole_file(path)
     picture = None
     if _may_have_alpha(data):
-        stored = _decode(path, data, cv2.IMREAD_UNCHANGED)
+        stored = decode(path, data, cv2.IMREAD_UNCHANGED)
         if stored.ndim == 3 and stored.shape[2] == 4:
             picture = cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA)
     if picture is None:
         # IMREAD_COLOR_RGB would save this conversion, but it returns wrong values for 16 bits.
-        picture = _decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        picture = decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     try:
         return to_rgb_uint8(picture)
@@ -91,10 +91,10 @@ def read_depth_png(
     The default is millimetres. Raises `BrokenFileError` for a file that is not whole and for
     any other kind of PNG: 8-bit depth is nearly always a picture made for the eye.
     """
-    data = _read_whole_file(path)
+    data = read_whole_file(path)
     if not data.startswith(_PNG_START):
         raise BrokenFileError(path, "expected a 16-bit grey PNG, found another format")
-    values = _decode(path, data, cv2.IMREAD_UNCHANGED)
+    values = decode(path, data, cv2.IMREAD_UNCHANGED)
     if values.dtype != np.uint16 or values.ndim != 2:
         channels = 1 if values.ndim == 2 else values.shape[2]
         raise BrokenFileError(
@@ -144,7 +144,8 @@ def _to_unit_range(image: np.ndarray) -> np.ndarray:
     return image.astype(np.float32)
 
 
-def _read_whole_file(path: str | Path) -> bytes:
+def read_whole_file(path: str | Path) -> bytes:
+    """The bytes of a picture file; `BrokenFileError` if it is missing, empty or truncated."""
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError as error:
@@ -200,7 +201,8 @@ def _may_have_alpha(data: bytes) -> bool:
     return not data.startswith((_JPEG_START, b"BM", b"II*\0", b"MM\0*"))
 
 
-def _decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
+def decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
+    """What OpenCV makes of a file's bytes; `BrokenFileError`, with the path, if that is nothing."""
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:

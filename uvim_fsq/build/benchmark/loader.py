@@ -57,7 +57,7 @@ _FOLDERS = {
 }
 _FUNCTIONS: dict[str, tuple[Callable, ...]] = {
     "read": (
-        images._read_whole_file,
+        images.read_whole_file,
         nyu_h5.read_frame,  # which has nothing to decode
         records.Records._read,
     ),
