@@ -11,9 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
+from uvim_fsq.data.coco import CocoPanopticFolder
 from uvim_fsq.data.errors import BrokenFileError, DataError
+from uvim_fsq.data.folder import RgbdFolder
 from uvim_fsq.data.images import read_image
 from uvim_fsq.data.pack import Changes, pack
+from uvim_fsq.data.pictures import PictureFolder
 from uvim_fsq.data.records import Records
 from uvim_fsq.data.source import Source
 from uvim_fsq.types import Category
@@ -167,6 +170,51 @@ def test_jpeg_files_are_copied_as_they_are(parts, packed, tmp_path):
         assert source.files[number].read_bytes() in stored(packed, number)
     assert source.files[3].suffix == ".png"
     assert source[3]["image"].tobytes() in stored(packed, 3)
+
+
+def a_folder_of(kind, root):
+    """A source of two JPEG files."""
+    places = {"frames": "rgb", "coco": "images", "pictures": "."}
+    labels = {"frames": "depth", "coco": "panoptic", "pictures": None}[kind]
+    for i in (1, 2):
+        colours = np.random.default_rng(i).integers(0, 256, (4, 4, 3), np.uint8)
+        file = root / places[kind] / f"{i}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(file), cv2.resize(colours, (16, 12)))
+        if labels:
+            (root / labels).mkdir(exist_ok=True)
+            shape = (12, 16) if labels == "depth" else (12, 16, 3)
+            zeros = np.zeros(shape, np.uint16 if labels == "depth" else np.uint8)
+            cv2.imwrite(str(root / labels / f"{i}.png"), zeros)
+    if kind == "frames":
+        return RgbdFolder(root, "all")
+    if kind == "pictures":
+        return PictureFolder(root, "all")
+    content = {
+        "images": [
+            {"id": i, "file_name": f"{i}.jpg", "height": 12, "width": 16}
+            for i in (1, 2)
+        ],
+        "annotations": [
+            {"image_id": i, "file_name": f"{i}.png", "segments_info": []}
+            for i in (1, 2)
+        ],
+        "categories": [{"id": 1, "name": "sky", "isthing": 0, "color": [1, 2, 3]}],
+    }
+    (root / "panoptic.json").write_text(json.dumps(content))
+    return CocoPanopticFolder(root, "all")
+
+
+@pytest.mark.parametrize("kind", ["frames", "coco", "pictures"])
+def test_folders_name_the_files_to_copy(kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("UVIM_FSQ_CACHE", str(tmp_path / "cache"))
+    source = a_folder_of(kind, tmp_path / "data")
+    path = pack({"train": source}, tmp_path / "packed")
+    shard = path / "train-00000-of-00001.array_record"
+    for i in range(2):
+        record = Records(path)._read(shard, 0, i)
+        assert source.image_file(i).read_bytes() in record
+        assert_same(Records(path)[i], source[i])
 
 
 def test_a_jpeg_that_decodes_otherwise_is_stored_as_an_array(pictures, tmp_path):

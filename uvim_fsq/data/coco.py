@@ -136,6 +136,10 @@ class CocoPanopticFolder:
         """The example, which has its original size, and its `size` (height, width)."""
         return {**self[index], "size": self._sizes[self._ids[index]]}
 
+    def image_file(self, index: int) -> Path:
+        """The file of the picture, so that packing can copy it as it is."""
+        return self._entries[self._ids[index]].files[0]
+
     def example_id(self, index: int) -> str:
         """The picture's file name without its ending, after its part, as `val2017/000000000139`."""
         return self._ids[index]

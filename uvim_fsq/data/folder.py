@@ -98,6 +98,10 @@ class RgbdFolder:
         """The example, which has its original size, and its `size` (height, width)."""
         return {**self[index], "size": self._sizes[self._ids[index]]}
 
+    def image_file(self, index: int) -> Path:
+        """The file of the picture, so that packing can copy it as it is."""
+        return self._files[self._ids[index]][0]
+
     def example_id(self, index: int) -> str:
         """The picture's path without `rgb/` and its ending, as `0002` or `train/0002`."""
         return self._ids[index]

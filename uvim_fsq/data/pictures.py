@@ -102,6 +102,10 @@ class PictureFolder:
         example = self[index]
         return {**example, "size": example["image"].shape[:2]}
 
+    def image_file(self, index: int) -> Path:
+        """The file of the picture, so that packing can copy it as it is."""
+        return self._files[self._ids[index]][0]
+
     def example_id(self, index: int) -> str:
         """The picture's path below the folder without its ending, as `train/cat/0002`."""
         return self._ids[index]
