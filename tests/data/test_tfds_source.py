@@ -14,6 +14,7 @@ import pytest
 from uvim_fsq.data.coco_categories import COCO_CATEGORIES
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.source import Source
+from uvim_fsq.data.tfds_fields import category_ids
 from uvim_fsq.data.tfds_source import TfdsSource
 from uvim_fsq.types import Category
 
@@ -179,6 +180,7 @@ class Hidden:
 
 if sys.argv[2] == "hidden":
     sys.meta_path[:] = map(Hidden, sys.meta_path)
+from uvim_fsq.data.tfds_fields import category_ids
 from uvim_fsq.data.tfds_source import TfdsSource
 for name in ("nyu_depth_v2", "coco/2017_panoptic", "imagenet2012"):
     source = TfdsSource(name, sys.argv[1], "train[1:]", cache_dir=sys.argv[3])
@@ -210,6 +212,7 @@ def test_reads_without_tensorflow(tfds_data, read, file_format, tensorflow, tmp_
 
 _FEW_FILES = """
 import resource, sys
+from uvim_fsq.data.tfds_fields import category_ids
 from uvim_fsq.data.tfds_source import TfdsSource
 source = TfdsSource("nyu_depth_v2", sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NOFILE, (30, 4000))
@@ -257,10 +260,10 @@ def test_threads_and_copies_read_the_same(read, file_format):
 
 def test_a_list_chooses_examples_and_their_order(read, tmp_path):
     names = tmp_path / "names.txt"
-    lines = ["ILSVRC2012_val_00000007.JPEG", "ILSVRC2012_val_00000021", ""]
-    names.write_text("\n".join(lines))
     whole = read(IMAGENET, "validation")
     rows = {whole.example_id(i): i for i in range(len(whole))}
+    lines = [whole.file_name(30), whole.example_id(4), ""]  # with ending and without
+    names.write_text("\n".join(lines))
     for _ in range(2):  # the second time from the cache
         source = read(IMAGENET, "validation", file_list=names)
         assert [source.example_id(i) for i in range(len(source))] == [
@@ -416,6 +419,15 @@ def test_a_dataset_of_ones_own(own_dataset):
     ]
     with pytest.raises(DataError, match=r"its panoptic, 8 x 6, is not of the size"):
         source[rows["frame.0"]]
+
+
+def test_labels_are_matched_by_name_or_else_by_order():
+    label = pytest.importorskip("tensorflow_datasets").features.ClassLabel
+    assert category_ids("x", label(names=["cup", "wall"]), KINDS) == (4, 2)
+    assert category_ids("x", label(names=["mug", "wall"]), KINDS) == (2, 4)
+    assert category_ids("x", label(num_classes=2), KINDS) == (2, 4)
+    with pytest.raises(DataError, match=r"x labels 3 classes .* of the 2 categories"):
+        category_ids("x", label(num_classes=3), KINDS)
 
 
 def test_a_dataset_of_ones_own_needs_categories_and_fields(own_dataset, tmp_path):
