@@ -62,3 +62,16 @@ def tfds_data(archives, tmp_path_factory) -> Iterator[TfdsData]:
                 download_config=config,
             )
         yield TfdsData(raw, folders, truth, said)
+
+
+@pytest.fixture
+def read_tfds(tfds_data, tmp_path):
+    """`read_tfds(name, split="train", file_format="array_record", **options)`: a source."""
+
+    def make(name, split="train", file_format="array_record", **options):
+        options.setdefault("cache_dir", tmp_path / "cache")
+        from uvim_fsq.data.tfds_source import TfdsSource
+
+        return TfdsSource(name, tfds_data.folders[file_format], split, **options)
+
+    return make
