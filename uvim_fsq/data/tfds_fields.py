@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import cv2
 import numpy as np
 
 from uvim_fsq.data.coco_categories import COCO_CATEGORIES
@@ -139,8 +140,9 @@ def to_segment_ids(panoptic: Shaped[np.ndarray, "..."]) -> Int[np.ndarray, "h w"
             "expected segment ids as integers (h, w) or as colours uint8 (h, w, 3), found "
             f"{panoptic.dtype} of shape {panoptic.shape}"
         )
-    red, green, blue = np.moveaxis(panoptic.astype(np.int32), 2, 0)
-    return red + (green << 8) + (blue << 16)
+    # Four bytes R, G, B, 255 are one little-endian integer.
+    rgba = cv2.cvtColor(np.ascontiguousarray(panoptic), cv2.COLOR_RGB2RGBA)
+    return rgba.view("<i4")[..., 0] & 0xFFFFFF
 
 
 def to_segments(

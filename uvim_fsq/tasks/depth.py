@@ -82,7 +82,7 @@ class DepthTask:
 
         The image is resized bilinearly, depth to the nearest pixel.
         """
-        image, depth = example["image"], _metres(example["depth"])
+        image, depth = example["image"], np.asarray(example["depth"], np.float32)
         if image.shape[:2] != depth.shape:
             raise TaskError(
                 f"image and depth must have the same size, found {image.shape[:2]} and "
@@ -97,7 +97,7 @@ class DepthTask:
             image, depth = flip_horizontal(image), flip_horizontal(depth)
         return {
             "image": resize_bilinear(image, self.image_size),
-            "target": resize_nearest(depth, self.image_size),
+            "target": _metres(resize_nearest(depth, self.image_size)),
         }
 
     def prepare_image(
