@@ -197,3 +197,21 @@ def test_a_missing_array_is_named(tiny_config, tmp_path):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="is not a run directory"):
         load_inference(RunDirectory(tmp_path))
+
+
+def test_the_best_or_the_last_checkpoint_is_used(tmp_path, tiny_config):
+    """A learning rate that leads astray makes the last checkpoint worse than the best."""
+    config = replace(
+        tiny_config,
+        stage1__optimizer__learning_rate=0.5,
+        stage1__steps=6,
+        output__evaluate_every=1,
+        output__checkpoint_every=1,
+    )
+    train(config, tmp_path, stages=(1,))
+    done = json.loads((tmp_path / "stage1" / "done.json").read_text())
+    assert done["best_step"] < 6
+    run = RunDirectory(tmp_path)
+    for choice, step in (("best", done["best_step"]), ("last", 6)):
+        chosen = load_frozen_stage1(run, replace(config, checkpoint=choice))
+        assert chosen.record["step"] == step

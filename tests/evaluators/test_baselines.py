@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluators import baselines
-from evaluators.baselines import MeanPredictor
+from evaluators.baselines import MeanPredictor, ModePredictor
 
 
 def test_means_over_valid_pixels():
@@ -48,3 +48,17 @@ def test_misuse_is_refused():
 def test_docstring_example():
     result = doctest.testmod(baselines)
     assert result.attempted > 0 and result.failed == 0
+
+
+def test_most_frequent_classes():
+    baseline = ModePredictor(classes=4)
+    for target in ([[1, 2], [3, 3]], [[1, 3], [3, 0]], [[2, 3], [-1, 7]]):
+        baseline.update(np.array(target))
+    # The lowest of several; -1 and 7 are no classes.
+    np.testing.assert_array_equal(baseline.per_pixel(), [[1, 3], [3, 0]])
+    assert baseline.per_pixel().dtype == np.int32
+    assert baseline.constant() == 3
+    with pytest.raises(ValueError, match=r"found \(1, 2\) after \(2, 2\)"):
+        baseline.update(np.array([[1, 2]]))
+    with pytest.raises(ValueError, match="has seen no class"):
+        ModePredictor(4).per_pixel()
