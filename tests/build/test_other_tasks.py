@@ -98,6 +98,7 @@ def test_colorization_scores(color_run, tmp_path):
     names = {key.split("/")[0] for key in scores if key.endswith("/psnr")}
     assert {"greedy", "mean_of_2", "constant", "per_pixel_mean"} < names
     assert scores["per_pixel_mean/psnr"] > scores["constant/psnr"] > 5
+    assert scores["grey/psnr"] > 20 and scores["grey/colorfulness_ratio"] < 0.01
     assert scores["constant/colorfulness_ratio"] < 1
     assert cv2.imread(str(tmp_path / "best.png")).std() > 5
 

@@ -112,9 +112,10 @@ def _score(
     inference, settings = predictions.inference, config.evaluation
     task = inference.task
     baselines = scoring.baselines(task, training, settings.batch_size)
+    first = task.reference(predictions.source.reference(chosen[0]))
     evaluators: dict[str, Any] = {
         name: Prediction(name, [scoring.evaluator()])
-        for name in [*predictions.names, *baselines]
+        for name in [*predictions.names, *baselines, *scoring.unpredicted(first)]
     }
     new_fid = fid_evaluators(settings, predictions.source)
     if new_fid is not None:
@@ -133,7 +134,7 @@ def _score(
             item["predictions"] = {
                 name: task.restore(plane, reference["size"])
                 for name, plane in planes.items()
-            }
+            } | scoring.unpredicted(reference)
             yield item
 
     result = evaluate(items(), evaluators, count=len(chosen))

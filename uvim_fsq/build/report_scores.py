@@ -9,6 +9,7 @@ TITLES = {
     "constant": "the same everywhere: mean or most frequent class in training",
     "per_pixel_mean": "per-pixel mean of the training targets",
     "per_pixel_mode": "per-pixel most frequent class in training",
+    "grey": "the grey picture as it is",
     "stage1": "stage I: reconstruction from its own code",
     "stage1_foreign_codes": "stage I, codes of another picture",
     "stage1_foreign_image": "stage I, another picture as context",
@@ -20,7 +21,7 @@ TITLES = {
 """Predictions in the order of the table."""
 
 
-BASELINES = ("constant", "per_pixel_mean", "per_pixel_mode")
+BASELINES = ("constant", "per_pixel_mean", "per_pixel_mode", "grey")
 
 
 def print_scores(scores: Mapping[str, float], scoring: Scoring, output: Path) -> None:
@@ -77,10 +78,7 @@ def summary(scores: Mapping[str, float], scoring: Scoring) -> str:
         f"{_number(scores[f'{prediction}/{name}'])} {unit}"
         for prediction in ("greedy", "stage1", baseline)
     )
-    return (
-        f"{name} of the whole (greedy): {whole}; stage I alone: {stage1}; without looking at the "
-        f"picture: {least}"
-    )
+    return f"{name} of the whole (greedy): {whole}; stage I alone: {stage1}; without a model: {least}"
 
 
 def _number(value: float | None) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from evaluators.color import PsnrEvaluator
 from evaluators.depth import DepthEvaluator
 from evaluators.panoptic import PanopticEvaluator
@@ -83,6 +85,10 @@ class Scoring(Protocol):
         """Planes of predictors that do not look at the picture, on the model's grid."""
         ...
 
+    def unpredicted(self, reference: Mapping[str, Any]) -> dict[str, Any]:
+        """Predictions, by name, that can be had of a picture without any model."""
+        ...
+
     def target(self, reference: Mapping[str, Any]) -> Any:
         """What `visualize` shows as the truth."""
         ...
@@ -105,6 +111,10 @@ class DepthScoring:
     def baselines(self, task, source, batch_size):
         """Mean depths."""
         return baselines.depth_means(task, self.config, source, batch_size)
+
+    def unpredicted(self, reference):
+        """None."""
+        return {}
 
     def target(self, reference):
         """Metres."""
@@ -129,6 +139,10 @@ class PanopticScoring:
         """Most frequent classes."""
         return baselines.most_frequent_classes(task, source, batch_size)
 
+    def unpredicted(self, reference):
+        """None."""
+        return {}
+
     def target(self, reference):
         """Segments."""
         return reference
@@ -151,6 +165,10 @@ class ColorizationScoring:
     def baselines(self, task, source, batch_size):
         """Mean colours."""
         return baselines.color_means(task, source, batch_size)
+
+    def unpredicted(self, reference):
+        """The grey picture as it is."""
+        return {"grey": reference["image"].astype(np.float32) / 127.5 - 1}
 
     def target(self, reference):
         """Colours."""
