@@ -35,7 +35,12 @@ MAY_IMPORT = {
     "uvim_fsq.config_data": (),
     "uvim_fsq.config": ("uvim_fsq.errors", "uvim_fsq.config_data"),
     "uvim_fsq.config_json": ("uvim_fsq.config",),
-    "uvim_fsq.config_check": ("uvim_fsq.config", "uvim_fsq.config_json"),
+    "uvim_fsq.config_require": ("uvim_fsq.errors",),
+    "uvim_fsq.config_check_data": ("uvim_fsq.config_data", "uvim_fsq.config_require"),
+    "uvim_fsq.config_check": (
+        *("uvim_fsq.errors", "uvim_fsq.config", "uvim_fsq.config_json"),
+        *("uvim_fsq.config_check_data", "uvim_fsq.config_require"),
+    ),
     "uvim_fsq.nn": ("uvim_fsq.types",),
     "uvim_fsq.quantizers": ("uvim_fsq.types",),
     "uvim_fsq.data.transforms": ("uvim_fsq.types",),

@@ -13,6 +13,9 @@ from uvim_fsq.config import (
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.source import Source
 from uvim_fsq.tasks.base import Task
+from uvim_fsq.tasks.colorization import ColorizationTask
+from uvim_fsq.tasks.depth import DepthTask
+from uvim_fsq.tasks.panoptic import PanopticTask
 from uvim_fsq.types import Category
 
 _LABELS = {
@@ -26,8 +29,6 @@ _LABELS = {
 def build_task(config: TaskConfig) -> Task:
     """The task of a run."""
     if isinstance(config, DepthConfig):
-        from uvim_fsq.tasks.depth import DepthTask
-
         return DepthTask(
             image_size=config.image_size,
             min_depth=config.min_depth,
@@ -38,13 +39,9 @@ def build_task(config: TaskConfig) -> Task:
             crop_area=config.crop_area,
         )
     if isinstance(config, ColorizationConfig):
-        from uvim_fsq.tasks.colorization import ColorizationTask
-
         return ColorizationTask(
             image_size=config.image_size, flip=config.flip, crop_area=config.crop_area
         )
-    from uvim_fsq.tasks.panoptic import PanopticTask
-
     return PanopticTask(
         categories_of(config),
         image_size=config.image_size,
@@ -126,3 +123,15 @@ def check_source(task: TaskConfig, source: Source) -> None:
                 f"{', ...' if len(unknown) > 5 else ''}): use data with the categories that it was "
                 "trained on"
             )
+
+
+def segments_left_out(task: Task) -> str | None:
+    """A sentence on the segments that had no slot in what the task has prepared; None if all had."""
+    if not isinstance(task, PanopticTask) or not task.overflow.pictures:
+        return None
+    overflow = task.overflow
+    return (
+        f"{overflow.segments} segments of {overflow.pictures} pictures became void, because they "
+        f"had more than the {task.channels['instances'] - 1} that --task.instances allows (pictures "
+        "count each time they were read)"
+    )

@@ -15,7 +15,12 @@ from uvim_fsq.build.load import FrozenStage1, load_frozen_stage1
 from uvim_fsq.build.objectives import codebook_update, target_encoder
 from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, write_json
 from uvim_fsq.build.sources import build_source
-from uvim_fsq.build.tasks import build_task, check_source, with_categories
+from uvim_fsq.build.tasks import (
+    build_task,
+    check_source,
+    segments_left_out,
+    with_categories,
+)
 from uvim_fsq.build.validation import Validation, stage1_validation, stage2_validation
 from uvim_fsq.config import ConfigError, RunConfig, StageConfig
 from uvim_fsq.data.pipeline import training_batches
@@ -23,7 +28,6 @@ from uvim_fsq.data.source import Source
 from uvim_fsq.stage1.objective import stage1_loss
 from uvim_fsq.stage2.objective import stage2_loss
 from uvim_fsq.tasks.base import Task
-from uvim_fsq.tasks.panoptic import PanopticTask
 from uvim_fsq.training.checkpoint import Checkpoints
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 from uvim_fsq.training.hooks import (
@@ -109,12 +113,8 @@ def train(
         frozen = frozen or load_frozen_stage1(run, config)
         job = stage2_job(config, run, task, sources["validation"], frozen)
         run_job(job, config, task, sources)
-    if isinstance(task, PanopticTask) and task.overflow.pictures:
-        print(
-            f"{task.overflow.segments} segments of {task.overflow.pictures} pictures became void, "
-            f"because they had more than the {task.channels['instances'] - 1} that --task.instances allows "
-            "(pictures count each time they were read)"
-        )
+    if left_out := segments_left_out(task):
+        print(left_out)
 
 
 def stage1_job(

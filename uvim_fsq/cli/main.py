@@ -123,6 +123,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_config_options(config)
 
+    _add_evaluate(commands)
+    _add_predict(commands)
+    for scorer in _SCORERS.values():
+        scorer.add(commands)
+    return parser
+
+
+def _add_evaluate(commands) -> None:
     evaluate = _command(commands, "evaluate", "score a run on held-out data")
     evaluate.add_argument("run", metavar="RUN", help=_RUN_HELP)
     _add_source_option(evaluate)
@@ -142,6 +150,8 @@ def _parser() -> argparse.ArgumentParser:
         help="which stage II, if the run has several",
     )
 
+
+def _add_predict(commands) -> None:
     predict = _command(commands, "predict", "predict on pictures", settings=False)
     predict.add_argument("run", metavar="RUN", help=_RUN_HELP)
     predict.add_argument(
@@ -161,9 +171,6 @@ def _parser() -> argparse.ArgumentParser:
     for option, kind, text in _SAMPLING:
         letter = "X" if kind is float else "N"
         predict.add_argument(option, type=kind, metavar=letter, help=text)
-    for scorer in _SCORERS.values():
-        scorer.add(commands)
-    return parser
 
 
 def _command(commands, name: str, text: str, settings: bool = True):
