@@ -34,6 +34,9 @@ def _small(width, heads, layers, patch, code, batch, steps, warmup) -> RunConfig
 
 # width, heads, layers, patch, code length, batch, steps of both stages, warm-up
 TINY = _small(32, 2, 1, 8, 4, 4, (4, 4), 1)
-QUICKSTART = _small(96, 3, 2, 8, 16, 32, (2000, 2500), 200)
+QUICKSTART = replace(
+    _small(96, 3, 2, 8, 16, 32, (2000, 2500), 200),
+    stage1__model__patch_size=(4, 4),  # Patches of 8 of 32 px show as blocks.
+)
 MIDSIZE = _small(192, 3, 6, 16, 64, 8, (20_000, 20_000), 1000)
 FOLDER = _small(128, 4, 4, 8, 16, 16, (4000, 3000), 400)

@@ -44,7 +44,9 @@ _STAGE1 = dict(
 )
 PRESETS = {
     "tiny": _scenes(base.TINY, 16, 12, (5, 5), 16, 8),
-    "quickstart": _scenes(base.QUICKSTART, 32, 32, (8, 6, 5)),
+    "quickstart": replace(
+        _scenes(base.QUICKSTART, 32, 32, (8, 6, 5)), stage1__steps=3000
+    ),
     "midsize": _scenes(base.MIDSIZE, 128, 64, (8, 8, 8)),
     "folder": replace(
         base.FOLDER, task=_FOLDER, data=CocoConfig(), quantizer__levels=(8, 6, 5)

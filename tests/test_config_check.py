@@ -64,7 +64,7 @@ def test_settings_of_other_tasks_and_sources(module, changes, message):
     [
         (
             dict(task__image_size=(30, 32)),
-            "rows of stage1.model.patch_size .* 8 and 30",
+            "rows of stage1.model.patch_size .* 4 and 30",
         ),
         (dict(task__image_size=(0, 32)), "task.image_size must be at least 1"),
         (dict(task__bins=1), "task.bins must be at least 2, found 1"),
