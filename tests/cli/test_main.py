@@ -182,3 +182,16 @@ def test_help_waits_for_nothing_slow(words):
         "matplotlib",
         "cv2",
     }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["score-panoptic", "nothing.json", "other.json"],
+        ["score-fid", "a", "--reference-folder", "b", "--inception", "c"],
+    ],
+)
+def test_scorers_are_reached(words, capsys):
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("uvim-fsq: ") and error.count("\n") == 1

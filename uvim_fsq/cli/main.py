@@ -39,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command() -> None:
         options, settings = _parser().parse_known_args(arguments)
-        if options.command in _SCORERS:
-            _SCORERS[options.command].run(options, settings)
+        scorer = _SCORERS.get(options.command.replace("-", "_"))
+        if scorer is not None:
+            scorer.run(options, settings)
             return
         from uvim_fsq.cli import commands
 
