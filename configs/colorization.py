@@ -5,9 +5,9 @@
 
 preset      data                     hardware      time         score (docs/results.md)
 tiny        16 scenes, 16 px         2 cores       seconds      not a score (for tests)
-quickstart  16,000 scenes, 32 px     2 cores       not yet run
+quickstart  16,000 scenes, 32 px     2 cores       4 min        PSNR 26.6 dB (grey: 24.0)
 midsize     16,000 scenes, 128 px    2 cores       not yet run
-folder      pictures, 64 px          2 cores       not yet run
+folder      pictures, 64 px          2 cores       14 min       PSNR 24.1 dB (grey: 23.3; 245 pictures, fewer steps)
 paper       ImageNet, 512 px         accelerators  not yet run  (FSQ paper: FID-5k 17.55)
 """
 

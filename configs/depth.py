@@ -5,7 +5,7 @@
 
 preset      data                       hardware      time         RMSE, m (greedy; docs/results.md)
 tiny        16 scenes, 16 px           2 cores       seconds      not a score (for tests)
-quickstart  16,000 scenes, 32 px       2 cores       4 min        0.674 (per-pixel mean 1.013)
+quickstart  16,000 scenes, 32 px       2 cores       4 min        0.627 (per-pixel mean 1.013)
 midsize     16,000 scenes, 128 px      2 cores       not yet run
 folder      RGB-D frames, 48 x 64 px   2 cores       under 40 min 1.446 on 696 NYU frames (mean 1.134)
 paper       NYU Depth v2, 512 px       accelerators  not yet run  (FSQ paper: 0.473)
