@@ -210,7 +210,7 @@ class EvaluationConfig:
     top_p: float = 1.0
     """Draw among the most likely indices that hold this share of probability."""
     samples: int = 16
-    """Samples per image for the score of their mean; 0 for none."""
+    """Samples per image for the score of their mean."""
     seed: int = 0
     """Of the sampler."""
     list: str = ""

@@ -7,7 +7,7 @@ import pytest
 from flax.core import FrozenDict
 
 from uvim_fsq.build.inference import Inference
-from uvim_fsq.build.validation import evaluation_transform
+from uvim_fsq.build.tasks import example_transform
 from uvim_fsq.data.pipeline import evaluation_batches, training_batches
 from uvim_fsq.quantizers import FSQ
 from uvim_fsq.stage1.model import Stage1Model
@@ -112,7 +112,7 @@ def held_out():
     """Eight pictures of the evaluation protocol that were not trained on."""
     (batch,) = evaluation_batches(
         Gradients(408),
-        evaluation_transform(TASK),
+        example_transform(TASK, train=False),
         batch_size=BATCH,
         indices=range(400, 408),
         threads=1,

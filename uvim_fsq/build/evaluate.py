@@ -20,8 +20,7 @@ from uvim_fsq.build.report_scores import print_scores
 from uvim_fsq.build.run_directory import RunDirectory, environment, write_json
 from uvim_fsq.build.scoring import Prediction, Scoring, build_scoring
 from uvim_fsq.build.sources import build_source
-from uvim_fsq.build.tasks import check_source
-from uvim_fsq.build.validation import evaluation_transform
+from uvim_fsq.build.tasks import check_source, example_transform
 from uvim_fsq.config import ConfigError, EvaluationConfig, RunConfig
 from uvim_fsq.data.pipeline import evaluation_batches
 from uvim_fsq.data.source import Source
@@ -154,7 +153,7 @@ def _training_usage(
     wanted = -(-INDICES_PER_CODEWORD * codebook_size // inference.stage1.code_length)
     batches = evaluation_batches(
         training,
-        evaluation_transform(inference.task),
+        example_transform(inference.task, train=False),
         batch_size=settings.batch_size,
         indices=range(min(wanted, len(training))),
     )

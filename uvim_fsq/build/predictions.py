@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from uvim_fsq.build.inference import Inference, stable_hash
-from uvim_fsq.build.validation import evaluation_transform
+from uvim_fsq.build.tasks import example_transform
 from uvim_fsq.config import EvaluationConfig
 from uvim_fsq.data.pipeline import evaluation_batches
 from uvim_fsq.data.source import Source
@@ -79,7 +79,7 @@ class Predictions:
     def _batches(self, indices: Sequence[int]) -> Iterator[Mapping[str, Any]]:
         return evaluation_batches(
             self.source,
-            evaluation_transform(self.inference.task),
+            example_transform(self.inference.task, train=False),
             batch_size=self.settings.batch_size,
             indices=list(indices),
         )

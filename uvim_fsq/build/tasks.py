@@ -1,5 +1,7 @@
 """Makes the task of a run, and looks whether its data has what the task needs."""
 
+import numpy as np
+
 from uvim_fsq.config import (
     CategoryConfig,
     ColorizationConfig,
@@ -11,6 +13,7 @@ from uvim_fsq.config import (
     replace,
 )
 from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.pipeline import Transform
 from uvim_fsq.data.source import Source
 from uvim_fsq.tasks.base import Task
 from uvim_fsq.tasks.colorization import ColorizationTask
@@ -123,6 +126,16 @@ def check_source(task: TaskConfig, source: Source) -> None:
                 f"{', ...' if len(unknown) > 5 else ''}): use data with the categories that it was "
                 "trained on"
             )
+
+
+def example_transform(task: Task, *, train: bool) -> Transform:
+    """What the loader's threads make of an example, augmented if it is to be trained on."""
+
+    def transform(example, generator: np.random.Generator) -> dict[str, np.ndarray]:
+        prepared = task.preprocess(example, generator, train=train)
+        return {"image": prepared["image"], "planes": task.encode(prepared["target"])}
+
+    return transform
 
 
 def segments_left_out(task: Task) -> str | None:

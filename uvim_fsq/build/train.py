@@ -18,6 +18,7 @@ from uvim_fsq.build.sources import build_source
 from uvim_fsq.build.tasks import (
     build_task,
     check_source,
+    example_transform,
     segments_left_out,
     with_categories,
 )
@@ -163,16 +164,6 @@ def stage2_job(
     )
 
 
-def training_transform(task: Task) -> Callable:
-    """What the loader's threads make of an example."""
-
-    def transform(example, generator: np.random.Generator) -> dict[str, np.ndarray]:
-        prepared = task.preprocess(example, generator, train=True)
-        return {"image": prepared["image"], "planes": task.encode(prepared["target"])}
-
-    return transform
-
-
 def run_job(
     job: StageJob, config: RunConfig, task: Task, sources: Mapping[str, Source]
 ) -> None:
@@ -272,7 +263,7 @@ def _batches(
     """This process's part of the training batches from step `first` on."""
     return training_batches(
         source,
-        training_transform(task),
+        example_transform(task, train=True),
         batch_size=job.stage.batch_size,
         seed=job.seed,
         start_step=first,

@@ -11,6 +11,7 @@ import numpy as np
 from uvim_fsq.build import objects
 from uvim_fsq.build.inference import Inference, stable_hash
 from uvim_fsq.build.load import FrozenStage1
+from uvim_fsq.build.tasks import example_transform
 from uvim_fsq.config import RunConfig
 from uvim_fsq.data.pipeline import evaluation_batches
 from uvim_fsq.data.source import Source
@@ -26,16 +27,6 @@ from uvim_fsq.training.writers import TensorBoard
 from uvim_fsq.types import Tree
 
 PICTURE_HEIGHT = 128
-
-
-def evaluation_transform(task: Task) -> Callable:
-    """What the loader makes of a held-out example: no augmentation."""
-
-    def transform(example, generator: np.random.Generator) -> dict[str, np.ndarray]:
-        prepared = task.preprocess(example, generator, train=False)
-        return {"image": prepared["image"], "planes": task.encode(prepared["target"])}
-
-    return transform
 
 
 @dataclass(frozen=True)
@@ -64,7 +55,7 @@ class Validation:
         chosen = range(min(self.examples, len(self.source)))
         batches = evaluation_batches(
             self.source,
-            evaluation_transform(self.task),
+            example_transform(self.task, train=False),
             batch_size=self.batch_size,
             indices=list(chosen),
         )

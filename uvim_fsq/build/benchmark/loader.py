@@ -18,7 +18,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from uvim_fsq.build.sources import build_source
-from uvim_fsq.build.train import training_transform
+from uvim_fsq.build.tasks import example_transform
 from uvim_fsq.config import (
     CocoConfig,
     ConfigError,
@@ -140,7 +140,7 @@ def measure(
     (`examples_per_cpu_second`, what one core does), and `cpu_ms`, milliseconds of that an example;
     medians over `rounds` of `seconds` each. `shares`: of the steps, adding up to 1.
     """
-    transform = training_transform(task)
+    transform = example_transform(task, train=True)
 
     def batches(count: int) -> Iterator:
         return pipeline.training_batches(

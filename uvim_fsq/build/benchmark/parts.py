@@ -18,7 +18,7 @@ from uvim_fsq.build import flops, objects
 from uvim_fsq.build.benchmark.case import Case
 from uvim_fsq.build.inference import Inference
 from uvim_fsq.build.objectives import codebook_update, target_encoder
-from uvim_fsq.build.tasks import build_task
+from uvim_fsq.build.tasks import build_task, example_transform
 from uvim_fsq.config import ScenesConfig, replace
 from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
 from uvim_fsq.stage1.objective import stage1_loss
@@ -204,7 +204,6 @@ def _inference(setting: Setting, decode: bool) -> Part:
 
 def _loader(setting: Setting) -> Part:
     from uvim_fsq.build.sources import build_source
-    from uvim_fsq.build.train import training_transform
     from uvim_fsq.data.pipeline import training_batches
 
     config = setting.config
@@ -212,7 +211,7 @@ def _loader(setting: Setting) -> Part:
         count = min(config.data.train_count, LOADER_SCENES)
         config = replace(config, data__train_count=count)
     source = build_source(config.data, "train")
-    transform = training_transform(build_task(config.task))
+    transform = example_transform(build_task(config.task), train=True)
     size = config.stage1.batch_size
     ahead = 2
 
