@@ -122,6 +122,9 @@ class ModelConfig:
     """Of the matrix products; all else stays float32."""
     attention: Literal["xla", "cudnn"] = "xla"
     """Attention kernel; "cudnn" needs an NVIDIA GPU and bfloat16."""
+    rematerialize: Literal["nothing", "cheap", "everything"] = "cheap"
+    """What of a layer the backward pass computes again instead of keeping it, for memory against time:
+    "cheap" is all but the products with weights. Changes no result."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,9 @@ class StageConfig:
     """Passes over the training data."""
     warmup_steps: int = 4000
     """Steps of linear warm-up, before the cosine decay to 0."""
+    average_decay: float = 0.0
+    """Decay of an exponential moving average of the weights, such as 0.999; validation and whatever uses
+    the model then take the average. 0: none."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +199,9 @@ class Stage2Config(StageConfig):
         width=1024, encoder_depth=24, decoder_depth=24, mlp_width=4096, num_heads=16
     )
     """The model."""
+    pretrained_encoder: str = ""
+    """A ViT of the AugReg or big_vision releases that the image encoder starts from: an .npz file, or
+    its gs://, hf:// or https:// address. Empty: from scratch."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +276,9 @@ class RunConfig:
     """Scoring."""
     output: OutputConfig = OutputConfig()
     """Logs, checkpoints and pictures."""
+    init_from: str = ""
+    """A run, a bundle or a Hugging Face Hub name whose weights the stages start from, wherever shapes
+    agree. Empty: from scratch."""
     checkpoint: Literal["best", "last"] = "best"
     """Which checkpoint of a stage is used: the one with the lowest validation loss, or the last, as in
     the published runs."""

@@ -101,6 +101,10 @@ def _check_stage(name: str, stage: StageConfig) -> None:
     if stage.epochs is not None:
         positive(f"{name}.epochs", stage.epochs)
     at_least(0, f"{name}.warmup_steps", stage.warmup_steps)
+    require(
+        0 <= stage.average_decay < 1,
+        f"{name}.average_decay must be at least 0 and less than 1, found {stage.average_decay}",
+    )
     if stage.steps is not None:
         at_least(1, f"{name}.steps", stage.steps)
         require(

@@ -8,7 +8,7 @@ import numpy as np
 
 from uvim_fsq.build.inference import Inference, content_hash
 from uvim_fsq.build.load import load_inference
-from uvim_fsq.build.run_directory import RunDirectory
+from uvim_fsq.build.trained import open_trained
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.images import read_image, to_rgb_uint8
 from uvim_fsq.prediction_files import check_free, paths, prediction_files
@@ -147,22 +147,23 @@ class Predictor:
 
 
 def load(path: str | Path, *, batch_size: int = 1, seed: int = 0) -> Predictor:
-    """A trained run, ready to predict.
+    """A trained model, ready to predict.
 
     Args:
-      path: a run directory.
+      path: a run directory, a bundle, or OWNER/NAME on the Hugging Face Hub.
       batch_size: pictures that are predicted at once.
       seed: of the sampler.
 
     Raises:
-      ConfigError: if there is no trained run at `path`.
+      ConfigError: if there is no trained model at `path`.
+      WeightsError: if a bundle cannot be read or fetched.
 
     Example:
       >>> model = uvim_fsq.load("runs/depth-fsq-quickstart")  # doctest: +SKIP
       >>> depth = model.predict("kitchen.jpg")  # doctest: +SKIP
     """
     enable_compilation_cache()
-    return Predictor(load_inference(RunDirectory(Path(path))), batch_size, seed)
+    return Predictor(load_inference(open_trained(path)), batch_size, seed)
 
 
 def _read(picture: Picture) -> np.ndarray:

@@ -10,7 +10,7 @@ import uvim_fsq
 from uvim_fsq.build.evaluate import evaluate_run
 from uvim_fsq.build.inference import content_hash, stable_hash
 from uvim_fsq.build.load import load_inference
-from uvim_fsq.build.run_directory import RunDirectory
+from uvim_fsq.build.trained import open_trained
 from uvim_fsq.config import ConfigError, replace
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.stage2.sampling import Sampling
@@ -72,7 +72,7 @@ def test_one_picture_has_no_neighbour_to_swap_codes_with(
 
 def test_an_image_does_not_depend_on_its_neighbours(tiny_run):
     """To the bit, from pixels to metres, in any place of the batch."""
-    inference = load_inference(RunDirectory(tiny_run))
+    inference = load_inference(open_trained(tiny_run))
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
     hashes = np.array([content_hash(image) for image in images])
 

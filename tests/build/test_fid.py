@@ -12,6 +12,7 @@ from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.predictions import Predictions
 from uvim_fsq.build.run_directory import RunDirectory
 from uvim_fsq.build.train import train
+from uvim_fsq.build.trained import open_trained
 from uvim_fsq.config import replace
 from uvim_fsq.data.scenes import Scenes
 
@@ -78,6 +79,6 @@ def test_distances_to_a_folder_and_to_a_list(run, network, tmp_path):
 
 def predicted(run, source, evaluation, indices):
     """Features of greedy predictions."""
-    inference = load_inference(RunDirectory(run))
+    inference = load_inference(open_trained(run))
     items = Predictions(inference, source, evaluation).items(indices)
     return means([prediction_pixels(i["planes"]["greedy"]["color"]) for i in items])

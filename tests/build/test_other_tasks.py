@@ -13,6 +13,7 @@ from uvim_fsq.build.evaluate import evaluate_run
 from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.run_directory import RunDirectory
 from uvim_fsq.build.train import train
+from uvim_fsq.build.trained import open_trained
 from uvim_fsq.config import ConfigError, replace
 from uvim_fsq.config_check import check
 from uvim_fsq.data.coco_format import check_ids, read_ids, read_index
@@ -49,7 +50,7 @@ def pictures(tmp_path):
 def test_a_panoptic_run_knows_its_categories(panoptic_run):
     task = RunDirectory(panoptic_run).config().task
     assert [c.name for c in task.categories] == [c.name for c in CATEGORIES]
-    assert load_inference(RunDirectory(panoptic_run)).task.categories == CATEGORIES
+    assert load_inference(open_trained(panoptic_run)).task.categories == CATEGORIES
 
 
 def test_panoptic_scores(panoptic_run, tmp_path):

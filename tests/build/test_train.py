@@ -13,6 +13,7 @@ from uvim_fsq.build import objects
 from uvim_fsq.build.load import load_frozen_stage1, load_inference
 from uvim_fsq.build.run_directory import RunDirectory
 from uvim_fsq.build.train import train
+from uvim_fsq.build.trained import open_trained
 from uvim_fsq.config import ConfigError, IdentityConfig, replace
 from uvim_fsq.training.checkpoint import CheckpointError
 from uvim_fsq.training.writers import read_json_lines
@@ -132,8 +133,8 @@ def test_stage2_can_be_trained_on_another_runs_stage1(tiny_run, tiny_config, tmp
     run = tmp_path / "other"
     train(replace(tiny_config, seed=1), run, (2,), stage1_run=tiny_run)
     assert not (run / "stage1").exists()
-    inference = load_inference(RunDirectory(run))
-    frozen = load_frozen_stage1(RunDirectory(tiny_run), tiny_config)
+    inference = load_inference(open_trained(run))
+    frozen = load_frozen_stage1(open_trained(tiny_run), tiny_config)
     for ours, theirs in zip(
         jax.tree.leaves(inference.variables1),
         jax.tree.leaves(frozen.variables),
@@ -162,7 +163,7 @@ def test_stage2_refuses_to_continue_on_another_stage1(tiny_run, tiny_config, tmp
     train(replace(tiny_config, seed=5), other, (1,))
     record.write_text(json.dumps({"run": str(other)}))
     with pytest.raises(ConfigError, match="was trained on another stage I"):
-        load_inference(RunDirectory(tmp_path / "first"))
+        load_inference(open_trained(tmp_path / "first"))
 
 
 def test_stage2_needs_a_trained_stage1(tiny_config, tmp_path):
@@ -191,12 +192,12 @@ def test_a_missing_array_is_named(tiny_config, tmp_path):
     text = json.dumps(config).replace('"width": 32', '"width": 64')
     (run / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"params/.*expected \(.*64.*found"):
-        load_inference(RunDirectory(run))
+        load_inference(open_trained(run))
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="is not a run directory"):
-        load_inference(RunDirectory(tmp_path))
+    with pytest.raises(ConfigError, match="is no trained model"):
+        load_inference(open_trained(tmp_path))
 
 
 def test_the_best_or_the_last_checkpoint_is_used(tmp_path, tiny_config):
@@ -211,7 +212,8 @@ def test_the_best_or_the_last_checkpoint_is_used(tmp_path, tiny_config):
     train(config, tmp_path, stages=(1,))
     done = json.loads((tmp_path / "stage1" / "done.json").read_text())
     assert done["best_step"] < 6
-    run = RunDirectory(tmp_path)
     for choice, step in (("best", done["best_step"]), ("last", 6)):
-        chosen = load_frozen_stage1(run, replace(config, checkpoint=choice))
+        chosen = load_frozen_stage1(
+            open_trained(tmp_path), replace(config, checkpoint=choice)
+        )
         assert chosen.record["step"] == step

@@ -17,10 +17,11 @@ from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.predictions import Predictions
 from uvim_fsq.build.report_pictures import save_pages
 from uvim_fsq.build.report_scores import print_scores
-from uvim_fsq.build.run_directory import RunDirectory, environment, write_json
+from uvim_fsq.build.run_directory import environment, write_json
 from uvim_fsq.build.scoring import Prediction, Scoring, build_scoring
 from uvim_fsq.build.sources import build_source
 from uvim_fsq.build.tasks import check_source, example_transform
+from uvim_fsq.build.trained import RunModel, Trained, open_trained
 from uvim_fsq.config import ConfigError, EvaluationConfig, RunConfig
 from uvim_fsq.data.pipeline import evaluation_batches
 from uvim_fsq.data.source import Source
@@ -31,12 +32,13 @@ INDICES_PER_CODEWORD = 20
 
 
 def evaluate_run(
-    run: Path,
+    run: str | Path,
     changes: Mapping[str, Any] | None = None,
     output: Path | None = None,
     *,
     part: str = "test",
     seed: int | None = None,
+    stage1_only: bool = False,
 ) -> dict[str, float]:
     """Scores a run; prints a table, writes scores and pictures.
 
@@ -45,20 +47,22 @@ def evaluate_run(
     and greedy with the codes of another picture, and with another picture as the decoder's context.
 
     Args:
-      run: the run directory.
+      run: a run directory, a bundle, or OWNER/NAME on the Hugging Face Hub.
       changes: other settings of `data` and `evaluation`, by name.
       output: where `scores.json`, `per_image.jsonl`, `pictures.png`, `best.png` and `worst.png` go;
-        by default `RUN/evaluation`, or `RUN/evaluation_PART` for another part than the test part.
+        by default `evaluation` in the run, or beside you in `evaluations/NAME` for a bundle, with
+        `_PART` added for another part than the test part and `_stage1` for stage I alone.
       part: of the data: test, validation or train.
       seed: of stage II; the first that is there by default.
+      stage1_only: score stage I's reconstructions, the bound that it sets, and no stage II.
 
     Returns:
       Scores by `prediction/score` and `codebook/score`.
     """
     enable_compilation_cache()
-    directory = RunDirectory(Path(run))
-    config = directory.config()
-    inference = load_inference(directory, seed)
+    trained = open_trained(run)
+    config = trained.config
+    inference = load_inference(trained, seed, stage1_only=stage1_only)
     config = dataclasses.replace(config, **(changes or {}))
     source, training = (build_source(config.data, name) for name in (part, "train"))
     for each in (source, training):
@@ -67,8 +71,7 @@ def evaluate_run(
     scoring = build_scoring(config.task)
     predictions = Predictions(inference, source, config.evaluation)
     result = _score(config, scoring, predictions, training, chosen)
-    folder = "evaluation" if part == "test" else f"evaluation_{part}"
-    output = Path(output) if output else directory.path / folder
+    output = Path(output or _output(trained, part, stage1_only))
     output.mkdir(parents=True, exist_ok=True)
     write_json(
         output / "scores.json",
@@ -84,6 +87,14 @@ def evaluate_run(
     save_pages(output, predictions, scoring, result, config.output.pictures * 2)
     print_scores(result.scores, scoring, output)
     return result.scores
+
+
+def _output(trained: Trained, part: str, stage1_only: bool) -> Path:
+    """Where scores go if nobody says."""
+    end = ("" if part == "test" else f"_{part}") + ("_stage1" if stage1_only else "")
+    if isinstance(trained, RunModel):
+        return trained.path / f"evaluation{end}"
+    return Path("evaluations") / f"{trained.path.resolve().name}{end}"
 
 
 def _chosen(settings: EvaluationConfig, source: Source) -> list[int]:

@@ -60,15 +60,19 @@ class RunDirectory:
         if other.resolve() != self.path.resolve():
             write_json(self.path / "stage1.json", {"run": str(other.resolve())})
 
-    def stage1_run(self) -> "RunDirectory":
-        """The run whose stage I belongs to this run's stage II: itself, or the linked one."""
+    def linked_stage1(self) -> Path | None:
+        """The run or bundle whose stage I this run's stage II is trained on; None if it is its own.
+
+        Raises:
+          ConfigError: if it is gone.
+        """
         link = self.path / "stage1.json"
         if not link.exists():
-            return self
-        other = RunDirectory(Path(json.loads(link.read_text())["run"]))
-        if not other.path.exists():
+            return None
+        other = Path(json.loads(link.read_text())["run"])
+        if not other.exists():
             raise ConfigError(
-                f"{self.path} uses the stage I of {other.path}, which does not exist any more: "
+                f"{self.path} uses the stage I of {other}, which does not exist any more: "
                 f"put it back, or change the path in {link}"
             )
         return other

@@ -22,6 +22,7 @@ from uvim_fsq.build.tasks import (
     segments_left_out,
     with_categories,
 )
+from uvim_fsq.build.trained import RunModel, open_trained
 from uvim_fsq.build.validation import Validation, stage1_validation, stage2_validation
 from uvim_fsq.config import ConfigError, RunConfig, StageConfig
 from uvim_fsq.data.pipeline import training_batches
@@ -68,7 +69,7 @@ def train(
     config: RunConfig,
     directory: Path,
     stages: tuple[int, ...] = (1, 2),
-    stage1_run: Path | None = None,
+    stage1_run: str | Path | None = None,
 ) -> None:
     """Trains stage I, stage II, or both, in a run directory.
 
@@ -76,7 +77,7 @@ def train(
       config: the settings.
       directory: the run; made if it is not there, continued if it is.
       stages: which, in order.
-      stage1_run: the run whose stage I stage II is trained on; this run's own by default.
+      stage1_run: the run or bundle whose stage I stage II is trained on; this run's own by default.
 
     Raises:
       ConfigError, DataError, CheckpointError, NotFiniteError, Interrupted: one sentence each.
@@ -101,17 +102,17 @@ def train(
                 f"stage II needs a trained stage I, and {directory} holds none: train stage 1 "
                 "first (--stage both), or give --stage1 RUN"
             )
-        stage1 = run.stage1_run() if stage1_run is None else RunDirectory(stage1_run)
+        stage1 = open_trained(directory if stage1_run is None else stage1_run)
         frozen = load_frozen_stage1(stage1, config)
     run.open(config)
     if stage1_run is not None:
-        run.link_stage1(stage1_run)
+        run.link_stage1(open_trained(stage1_run).path)
     if 1 in stages:
         run_job(
             stage1_job(config, run, task, sources["validation"]), config, task, sources
         )
     if 2 in stages:
-        frozen = frozen or load_frozen_stage1(run, config)
+        frozen = frozen or load_frozen_stage1(RunModel(directory), config)
         job = stage2_job(config, run, task, sources["validation"], frozen)
         run_job(job, config, task, sources)
     if left_out := segments_left_out(task):

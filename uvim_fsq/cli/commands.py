@@ -30,10 +30,10 @@ def train(options: argparse.Namespace, words: list[str]) -> None:
     if options.stage1 is not None:
         if options.stage == "1":
             raise ConfigError(
-                "--stage1 names a run whose stage I is done, and --stage 1 trains it: "
+                "--stage1 names a model whose stage I is done, and --stage 1 trains it: "
                 "give one of the two."
             )
-        stages, stage1 = (2,), _existing_run(options.stage1)
+        stages, stage1 = (2,), options.stage1
     check(config, stages)
     directory = Path(config.output.directory or Path("runs") / name)
 
@@ -51,14 +51,15 @@ def config(options: argparse.Namespace, words: list[str]) -> None:
 
 def evaluate(options: argparse.Namespace, words: list[str]) -> None:
     """Scores a run; see `uvim_fsq.build.evaluate`."""
-    run = _existing_run(options.run)
-    saved = config_json.load(run / "config.json")
+    from uvim_fsq.build.trained import open_trained
+
+    saved = open_trained(options.run).config
     before = EvaluationSettings.of(saved)
     data = with_source(saved, options.source).data
     after = override(
         replace_settings(before, data=data),
         words,
-        ["--source", "--part", "--output", "--stage2-seed"],
+        ["--source", "--part", "--output", "--stage2-seed", "--stage1-only"],
     )
     changes = {
         part: getattr(after, part)
@@ -71,7 +72,12 @@ def evaluate(options: argparse.Namespace, words: list[str]) -> None:
 
     output = Path(options.output) if options.output else None
     evaluate_run(
-        run, changes or None, output, part=options.part, seed=options.stage2_seed
+        options.run,
+        changes or None,
+        output,
+        part=options.part,
+        seed=options.stage2_seed,
+        stage1_only=options.stage1_only,
     )
 
 
@@ -85,11 +91,10 @@ def predict(options: argparse.Namespace, words: list[str]) -> None:
         ]
         raise ConfigError(unknown_option(words[0], known, {}))
     check_evaluation(EvaluationConfig(**_given(options, *_SAMPLING, *_LOADING)), "--")
-    run = _existing_run(options.run)
 
     import uvim_fsq
 
-    model = uvim_fsq.load(run, **_given(options, *_LOADING))
+    model = uvim_fsq.load(options.run, **_given(options, *_LOADING))
     written = model.predict_files(
         options.images,
         Path(options.output),
@@ -108,8 +113,10 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
 def print_settings_help(options: argparse.Namespace) -> None:
     """Prints the settings that a command takes, at their values in the configuration or run."""
     if options.command == "evaluate":
+        from uvim_fsq.build.trained import open_trained
+
         run = getattr(options, "run", None)
-        saved = config_json.load(Path(run) / "config.json") if run else RunConfig()
+        saved = open_trained(run).config if run else RunConfig()
         print_help(EvaluationSettings.of(saved), "uvim-fsq evaluate RUN")
         return
     name = getattr(options, "config", None) or "depth"
@@ -130,11 +137,3 @@ def _settled(options: argparse.Namespace, words: list[str]) -> tuple[RunConfig, 
     if options.command == "train":
         known += ["--stage", "--stage1"]
     return override(config, words, known), name
-
-
-def _existing_run(path: str) -> Path:
-    run = Path(path)
-    if not (run / "config.json").is_file():
-        found = "a folder without config.json" if run.is_dir() else "nothing there"
-        raise ConfigError(f"{run} is not a training run: found {found}.")
-    return run

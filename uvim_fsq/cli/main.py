@@ -6,16 +6,19 @@ Nothing slow is imported here: every command imports what it needs.
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
 
 from uvim_fsq import __version__
 from uvim_fsq.cli import score_fid, score_panoptic
+from uvim_fsq.cli.options import (
+    MODEL_HELP,
+    Parser,
+    add_command,
+    add_config_options,
+    add_source_option,
+)
 
-# Of predictions that any program made.
-_SCORERS = {"score_panoptic": score_panoptic, "score_fid": score_fid}
-_SETTINGS_HINT = "Every setting below can be given, as in --stage1.model.width 192."
-_CONFIG_HELP = "a Python file with get_config(variant, preset), or the name of one that comes along: depth, panoptic, colorization"
-_RUN_HELP = "the folder of a training run"
+# Each adds its options with `add(commands)` and works in `run(options, words)`.
+_MODULES = {"score_panoptic": score_panoptic, "score_fid": score_fid}
 _SAMPLING = (
     (
         "--temperature",
@@ -39,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command() -> None:
         options, settings = _parser().parse_known_args(arguments)
-        scorer = _SCORERS.get(options.command.replace("-", "_"))
-        if scorer is not None:
-            scorer.run(options, settings)
+        module = _MODULES.get(options.command.replace("-", "_"))
+        if module is not None:
+            module.run(options, settings)
             return
         from uvim_fsq.cli import commands
 
@@ -70,35 +73,8 @@ def explained(work: Callable[[], None]) -> int:
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    """Errors are one sentence, and options are never abbreviated."""
-
-    def __init__(self, **options: Any):
-        super().__init__(**options, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        where = f"{self.prog} --help"
-        print(f"uvim-fsq: {message}; see {where}.", file=sys.stderr)
-        raise SystemExit(2)
-
-
-class _SettingsHelp(argparse.Action):
-    """`--help` that goes on with the settings, at their values in the configuration named."""
-
-    def __init__(self, option_strings, dest, **_):
-        super().__init__(option_strings, dest, nargs=0, help="show this and leave")
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        from uvim_fsq.cli import commands
-
-        parser.print_help()
-        print()
-        commands.print_settings_help(namespace)
-        parser.exit()
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="uvim-fsq", description="UViM dense prediction with FSQ and VQ."
     )
     parser.add_argument(
@@ -106,35 +82,35 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    train = _command(
+    train = add_command(
         commands, "train", "train both stages; the same command continues a run"
     )
-    _add_config_options(train)
+    add_config_options(train)
     train.add_argument(
         "--stage", choices=("1", "2", "both"), default="both", help="which to train"
     )
     train.add_argument(
         "--stage1",
-        metavar="RUN",
-        help="take stage I from another run, and train stage II",
+        metavar="MODEL",
+        help="take stage I from another run or bundle, and train stage II",
     )
 
-    config = _command(
+    config = add_command(
         commands, "config", "print the settings of a configuration as JSON"
     )
-    _add_config_options(config)
+    add_config_options(config)
 
     _add_evaluate(commands)
     _add_predict(commands)
-    for scorer in _SCORERS.values():
-        scorer.add(commands)
+    for module in _MODULES.values():
+        module.add(commands)
     return parser
 
 
 def _add_evaluate(commands) -> None:
-    evaluate = _command(commands, "evaluate", "score a run on held-out data")
-    evaluate.add_argument("run", metavar="RUN", help=_RUN_HELP)
-    _add_source_option(evaluate)
+    evaluate = add_command(commands, "evaluate", "score a run on held-out data")
+    evaluate.add_argument("run", metavar="MODEL", help=MODEL_HELP)
+    add_source_option(evaluate)
     evaluate.add_argument(
         "--part",
         choices=("test", "validation", "train"),
@@ -142,7 +118,14 @@ def _add_evaluate(commands) -> None:
         help="of the data",
     )
     evaluate.add_argument(
-        "--output", metavar="FOLDER", help="where scores go; RUN/evaluation by default"
+        "--output",
+        metavar="FOLDER",
+        help="where scores go; RUN/evaluation, or evaluations/BUNDLE, by default",
+    )
+    evaluate.add_argument(
+        "--stage1-only",
+        action="store_true",
+        help="score stage I's reconstructions alone: the bound that it sets",
     )
     evaluate.add_argument(
         "--stage2-seed",
@@ -153,8 +136,8 @@ def _add_evaluate(commands) -> None:
 
 
 def _add_predict(commands) -> None:
-    predict = _command(commands, "predict", "predict on pictures", settings=False)
-    predict.add_argument("run", metavar="RUN", help=_RUN_HELP)
+    predict = add_command(commands, "predict", "predict on pictures", settings=False)
+    predict.add_argument("run", metavar="MODEL", help=MODEL_HELP)
     predict.add_argument(
         "images", metavar="IMAGE", nargs="+", help="pictures, of any size"
     )
@@ -172,41 +155,6 @@ def _add_predict(commands) -> None:
     for option, kind, text in _SAMPLING:
         letter = "X" if kind is float else "N"
         predict.add_argument(option, type=kind, metavar=letter, help=text)
-
-
-def _command(commands, name: str, text: str, settings: bool = True):
-    description = text[0].upper() + text[1:] + "."
-    if not settings:
-        return commands.add_parser(name, help=text, description=description)
-    command = commands.add_parser(
-        name, help=text, description=f"{description} {_SETTINGS_HINT}", add_help=False
-    )
-    command.add_argument("-h", "--help", action=_SettingsHelp)
-    command.set_defaults(command=name)  # `_SettingsHelp` needs it before parsing ends.
-    return command
-
-
-def _add_config_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("config", metavar="CONFIG", help=_CONFIG_HELP)
-    command.add_argument(
-        "--variant", help="the bottleneck, such as fsq, vq or vq_no_split"
-    )
-    command.add_argument("--preset", help="size of model, data and training")
-    _add_source_option(command)
-    command.add_argument(
-        "--codebook-size",
-        type=int,
-        metavar="K",
-        help="of the quantizer; FSQ takes levels whose product comes close",
-    )
-
-
-def _add_source_option(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--source",
-        choices=("scenes", "folder", "coco", "pictures", "records", "tfds"),
-        help="another kind of data, see --data.*",
-    )
 
 
 def _exit_code(error: BaseException) -> int | None:

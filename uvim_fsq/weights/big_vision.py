@@ -17,6 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from uvim_fsq.types import Tree
+from uvim_fsq.weights.errors import WeightsError
 
 _VIT_LAYER = [
     (r"LayerNorm_0", "attention_norm"),
@@ -80,10 +81,6 @@ STAGE2_NAMES = [
     (r"params/[Dd]ecoder/LogitsDense/(.+)", r"params/logits/\1"),
 ]
 """(regular expression on a published stage-II name, this package's name)."""
-
-
-class WeightsError(ValueError):
-    """A weights file that cannot be read or does not fit the model."""
 
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:

@@ -1,0 +1,215 @@
+"""A trained model wherever it is kept: a run directory, or a bundle here or on the Hugging Face Hub."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+
+from uvim_fsq import config_json
+from uvim_fsq.build import objects
+from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, tree_hash
+from uvim_fsq.build.tasks import build_task
+from uvim_fsq.config import ConfigError, RunConfig, replace
+from uvim_fsq.training.checkpoint import Checkpoints
+from uvim_fsq.training.state import abstract_state
+from uvim_fsq.types import Tree
+from uvim_fsq.weights import bundle, hub
+
+
+@dataclass(frozen=True)
+class TrainedStage:
+    """The variables of a stage, and which ones they are: `record` has `step` and `hash`."""
+
+    variables: Tree
+    record: Mapping[str, Any]
+
+
+@runtime_checkable
+class Trained(Protocol):
+    """A trained model: its settings, and the variables of its stages."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        ...
+
+    @property
+    def config(self) -> RunConfig:
+        """Its settings."""
+        ...
+
+    def stage1(self, checkpoint: str | None = None) -> TrainedStage:
+        """Stage I; `checkpoint` is "best", "last", or what the settings say."""
+        ...
+
+    def stage2(self, seed: int | None = None) -> TrainedStage | None:
+        """Stage II with a seed, by default the first there is; None if there is none."""
+        ...
+
+    def details(self) -> Mapping[str, Any]:
+        """What is known of it beside its settings, such as scores."""
+        ...
+
+
+def open_trained(model: str | Path) -> Trained:
+    """The model at a path, or of a name OWNER/NAME on the Hugging Face Hub if there is no such path.
+
+    Raises:
+      ConfigError: if there is no model there.
+      WeightsError: if a bundle cannot be read or fetched.
+    """
+    path = Path(model)
+    if not path.exists() and hub.is_name(str(model)):
+        path = hub.snapshot(str(model))
+    if bundle.is_bundle(path):
+        return BundleModel(path)
+    if (path / "config.json").is_file():
+        return RunModel(path)
+    found = (
+        f"a folder without config.json or {bundle.WEIGHTS}"
+        if path.is_dir()
+        else ("a file" if path.exists() else "nothing there")
+    )
+    raise ConfigError(
+        f"{path} is no trained model: expected a run, as `uvim-fsq train` writes it, or a bundle; "
+        f"found {found}"
+    )
+
+
+@dataclass(frozen=True)
+class RunModel:
+    """The model of a run directory."""
+
+    path: Path
+
+    @property
+    def run(self) -> RunDirectory:
+        """The directory's structure."""
+        return RunDirectory(self.path)
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings of the run."""
+        return self.run.config()
+
+    def stage1(self, checkpoint: str | None = None) -> TrainedStage:
+        """Stage I of the run, or of the model that it takes its stage I from."""
+        linked = self.run.linked_stage1()
+        if linked is not None:
+            return open_trained(linked).stage1(checkpoint or self.config.checkpoint)
+        config = replace(self.config, checkpoint=checkpoint or self.config.checkpoint)
+        task = build_task(config.task)
+        model = objects.build_stage1(config, task)
+        variables, step = _restore(
+            self.run.stage1,
+            config,
+            lambda key: objects.init_stage1(model, task, key),
+            1,
+        )
+        return TrainedStage(variables, {"step": step, "hash": tree_hash(variables)})
+
+    def stage2(self, seed: int | None = None) -> TrainedStage | None:
+        """Stage II of the run; refused if it was trained on another stage I."""
+        seeds = self.run.stage2_seeds()
+        if not seeds:
+            return None
+        directory = self.run.stage2(seeds[0] if seed is None else seed)
+        model = objects.build_stage2(self.config)
+        expected = {"stage1": dict(self.stage1().record)}
+        variables, step = _restore(
+            directory,
+            self.config,
+            lambda key: objects.init_stage2(model, key),
+            2,
+            expected,
+        )
+        return TrainedStage(variables, {"step": step, "hash": tree_hash(variables)})
+
+    def details(self) -> Mapping[str, Any]:
+        """Nothing: a run's folder tells it."""
+        return {}
+
+
+@dataclass(frozen=True)
+class BundleModel:
+    """The model of a bundle."""
+
+    path: Path
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings of the run that it comes from."""
+        return config_json.load(self.path / bundle.SETTINGS)
+
+    def stage1(self, checkpoint: str | None = None) -> TrainedStage:
+        """Stage I; a bundle holds one checkpoint."""
+        del checkpoint
+        task = build_task(self.config.task)
+        model = objects.build_stage1(self.config, task)
+        stage = self._stage("stage1", lambda key: objects.init_stage1(model, task, key))
+        if stage is None:
+            raise ConfigError(f"{self.path} holds no stage I")
+        return stage
+
+    def stage2(self, seed: int | None = None) -> TrainedStage | None:
+        """Stage II, if it is there; a bundle holds one."""
+        del seed
+        if "stage2" not in bundle.read(self.path).stages:
+            return None
+        model = objects.build_stage2(self.config)
+        return self._stage("stage2", lambda key: objects.init_stage2(model, key))
+
+    def details(self) -> Mapping[str, Any]:
+        """As written into the bundle."""
+        return bundle.read(self.path).details
+
+    def _stage(self, name: str, init) -> TrainedStage | None:
+        content = bundle.read(self.path)
+        if name not in content.stages:
+            return None
+        expected = dict(jax.eval_shape(init, jax.random.key(0)))
+        variables = bundle.fitted(self.path, name, content.stages[name], expected)
+        variables = jax.tree.map(jax.numpy.asarray, variables)
+        record = {"step": content.details.get("steps", {}).get(name)}
+        return TrainedStage(variables, record | {"hash": tree_hash(variables)})
+
+
+def _restore(
+    directory: StageDirectory,
+    config: RunConfig,
+    init,
+    stage: int,
+    expected: Mapping[str, Any] | None = None,
+) -> tuple[Tree, int]:
+    """Variables and step of the checkpoint that the settings choose."""
+    if not directory.checkpoints.exists():
+        raise ConfigError(
+            f"{directory.path} holds no checkpoint: train stage {stage} first "
+            f"(uvim-fsq train ... --stage {stage})"
+        )
+    settings = config.stage1 if stage == 1 else config.stage2
+    # The optimizer's state has the shapes that its settings give; its values are not used.
+    optimizer, _ = objects.build_optimizer(
+        settings, max(settings.steps or 0, settings.warmup_steps + 1)
+    )
+    shapes = dict(jax.eval_shape(init, jax.random.key(0)))
+    params = shapes.pop("params")
+    with Checkpoints(directory.checkpoints) as checkpoints:
+        best = config.checkpoint == "best"
+        restore = checkpoints.restore_best if best else checkpoints.restore_latest
+        restored = restore(abstract_state(params, shapes, optimizer))
+    if restored is None:
+        raise ConfigError(
+            f"{directory.checkpoints} holds no complete checkpoint yet: train stage {stage} "
+            "for longer"
+        )
+    state, metadata = restored
+    for name, value in (expected or {}).items():
+        if metadata.get(name) != value:
+            raise ConfigError(
+                f"{directory.path} was trained on another stage I ({metadata.get(name)}) than "
+                f"the one here ({value}): predict with the stage I it was trained on"
+            )
+    return {"params": state.params, **state.collections}, int(metadata["step"])
