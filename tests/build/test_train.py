@@ -1,6 +1,7 @@
 """Both stages, as `uvim-fsq train` trains them: what a run keeps, and how it continues."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,3 +218,17 @@ def test_the_best_or_the_last_checkpoint_is_used(tmp_path, tiny_config):
             open_trained(tmp_path), replace(config, checkpoint=choice)
         )
         assert chosen.record["step"] == step
+
+
+def test_stage2_is_kept_apart_for_every_seed(tiny_run, tiny_config, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    train(tiny_config, run, stages=(2,), stage2_seed=7)
+    assert RunDirectory(run).stage2_seeds() == [0, 7]
+    first, other = (load_inference(open_trained(run), seed) for seed in (0, 7))
+    different = jax.tree.map(
+        lambda a, b: bool((a != b).any()), first.params2, other.params2
+    )
+    assert different["token_embedding"]["embedding"]
+    record = open_trained(run).stage1().record
+    assert record == open_trained(tiny_run).stage1().record

@@ -70,6 +70,7 @@ def train(
     directory: Path,
     stages: tuple[int, ...] = (1, 2),
     stage1_run: str | Path | None = None,
+    stage2_seed: int | None = None,
 ) -> None:
     """Trains stage I, stage II, or both, in a run directory.
 
@@ -78,6 +79,7 @@ def train(
       directory: the run; made if it is not there, continued if it is.
       stages: which, in order.
       stage1_run: the run or bundle whose stage I stage II is trained on; this run's own by default.
+      stage2_seed: of stage II, which is kept apart for every seed; `config.seed` by default.
 
     Raises:
       ConfigError, DataError, CheckpointError, NotFiniteError, Interrupted: one sentence each.
@@ -113,7 +115,8 @@ def train(
         )
     if 2 in stages:
         frozen = frozen or load_frozen_stage1(RunModel(directory), config)
-        job = stage2_job(config, run, task, sources["validation"], frozen)
+        seed = config.seed if stage2_seed is None else stage2_seed
+        job = stage2_job(config, run, task, sources["validation"], frozen, seed)
         run_job(job, config, task, sources)
     if left_out := segments_left_out(task):
         print(left_out)
@@ -145,6 +148,7 @@ def stage2_job(
     task: Task,
     validation: Source,
     frozen: FrozenStage1,
+    seed: int,
 ) -> StageJob:
     """The code model's training."""
     model = objects.build_stage2(config)
@@ -152,8 +156,8 @@ def stage2_job(
     return StageJob(
         name="stage II",
         stage=config.stage2,
-        directory=run.stage2(config.seed),
-        seed=config.seed,
+        directory=run.stage2(seed),
+        seed=seed,
         loss_function=stage2_loss(model, encode_target),
         update_collections=lambda collections, statistics, key: collections,
         init=lambda key: objects.init_stage2(model, key),

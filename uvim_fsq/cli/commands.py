@@ -39,7 +39,7 @@ def train(options: argparse.Namespace, words: list[str]) -> None:
 
     from uvim_fsq.build.train import train as train_stages
 
-    train_stages(config, directory, stages, stage1)
+    train_stages(config, directory, stages, stage1, options.stage2_seed)
 
 
 def config(options: argparse.Namespace, words: list[str]) -> None:
@@ -135,5 +135,5 @@ def _settled(options: argparse.Namespace, words: list[str]) -> tuple[RunConfig, 
         config = with_codebook_size(config, options.codebook_size)
     known = ["--variant", "--preset", "--source", "--codebook-size"]
     if options.command == "train":
-        known += ["--stage", "--stage1"]
+        known += ["--stage", "--stage1", "--stage2-seed"]
     return override(config, words, known), name

@@ -94,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="take stage I from another run or bundle, and train stage II",
     )
+    train.add_argument(
+        "--stage2-seed",
+        type=int,
+        metavar="N",
+        help="train one more stage II with another seed than the run's",
+    )
 
     config = add_command(
         commands, "config", "print the settings of a configuration as JSON"
