@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,6 +17,7 @@ from uvim_fsq.training.checkpoint import Checkpoints
 from uvim_fsq.training.state import abstract_state
 from uvim_fsq.types import Tree
 from uvim_fsq.weights import bundle, hub
+from uvim_fsq.weights.errors import WeightsError
 
 
 @dataclass(frozen=True)
@@ -146,34 +148,39 @@ class BundleModel:
     def stage1(self, checkpoint: str | None = None) -> TrainedStage:
         """Stage I; a bundle holds one checkpoint."""
         del checkpoint
-        task = build_task(self.config.task)
-        model = objects.build_stage1(self.config, task)
-        stage = self._stage("stage1", lambda key: objects.init_stage1(model, task, key))
+        stage = self._stage("stage1")
         if stage is None:
-            raise ConfigError(f"{self.path} holds no stage I")
+            raise WeightsError(f"{self.path / bundle.WEIGHTS} holds no stage I")
         return stage
 
     def stage2(self, seed: int | None = None) -> TrainedStage | None:
         """Stage II, if it is there; a bundle holds one."""
         del seed
-        if "stage2" not in bundle.read(self.path).stages:
-            return None
-        model = objects.build_stage2(self.config)
-        return self._stage("stage2", lambda key: objects.init_stage2(model, key))
+        return self._stage("stage2")
 
     def details(self) -> Mapping[str, Any]:
         """As written into the bundle."""
-        return bundle.read(self.path).details
+        return bundle.read_header(self.path).details
 
-    def _stage(self, name: str, init) -> TrainedStage | None:
-        content = bundle.read(self.path)
-        if name not in content.stages:
+    def _stage(self, name: str) -> TrainedStage | None:
+        header = bundle.read_header(self.path)
+        if name not in header.stages:
             return None
-        expected = dict(jax.eval_shape(init, jax.random.key(0)))
-        variables = bundle.fitted(self.path, name, content.stages[name], expected)
-        variables = jax.tree.map(jax.numpy.asarray, variables)
-        record = {"step": content.details.get("steps", {}).get(name)}
+        expected = expected_variables(self.config, name)
+        variables = bundle.read_stage(self.path, name, expected)
+        record = {"step": header.details.get("steps", {}).get(name)}
         return TrainedStage(variables, record | {"hash": tree_hash(variables)})
+
+
+def expected_variables(config: RunConfig, stage: str) -> Tree:
+    """Shapes and dtypes of the variables of `stage1` or `stage2` of a model with these settings."""
+    if stage == "stage1":
+        task = build_task(config.task)
+        model = objects.build_stage1(config, task)
+        init = partial(objects.init_stage1, model, task)
+    else:
+        init = partial(objects.init_stage2, objects.build_stage2(config))
+    return dict(jax.eval_shape(init, jax.random.key(0)))
 
 
 def _restore(

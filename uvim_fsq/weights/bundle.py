@@ -4,19 +4,21 @@ and `README.md`, the model card.
 The arrays are named `stage1/params/...`, `stage1/codebook/...` and `stage2/params/...`; a bundle
 may hold stage I alone. The header of `model.safetensors` carries the version of the format and
 `details`, what is known of the model beside its settings. `config.json` has the form of a run's.
-Nothing in a bundle is code, and loading one runs none.
+Nothing in a bundle is code, and loading one runs none. Arrays are read one by one, when they are asked for.
 """
 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import flax.traverse_util
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from uvim_fsq.types import Tree
@@ -26,6 +28,8 @@ VERSION = 1
 """Of the format. Raised when a reader of the old one would misread the new one."""
 WEIGHTS, SETTINGS, CARD = "model.safetensors", "config.json", "README.md"
 _VERSION_KEY, _DETAILS_KEY = "uvim_fsq_bundle", "details"
+_LFS = b"version https://git-lfs.github.com/spec/"
+_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,14 @@ class Bundle:
     details: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Header:
+    """What a bundle tells before any array is read: the names of its stages, and its details."""
+
+    stages: tuple[str, ...]
+    details: Mapping[str, Any]
+
+
 def is_bundle(folder: Path) -> bool:
     """Whether a folder holds a bundle's weights."""
     return (folder / WEIGHTS).is_file()
@@ -49,13 +61,14 @@ def is_bundle(folder: Path) -> bool:
 def write(folder: Path, bundle: Bundle, settings: str, card: str) -> None:
     """Writes a new folder, whole or not at all; `settings` is the text of `config.json`.
 
+    The files are readable by everybody, as far as the folders above are.
+
     Raises:
       WeightsError: if the folder is there already.
     """
     from safetensors.numpy import save_file
 
-    if folder.exists():
-        raise WeightsError(f"{folder} is there already: name another folder")
+    check_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     temporary.mkdir()
@@ -69,38 +82,58 @@ def write(folder: Path, bundle: Bundle, settings: str, card: str) -> None:
             _DETAILS_KEY: json.dumps(dict(bundle.details), sort_keys=True),
         }
         save_file(arrays, temporary / WEIGHTS, metadata)
-        (temporary / SETTINGS).write_text(settings)
-        (temporary / CARD).write_text(card)
+        (temporary / SETTINGS).write_text(settings, encoding="utf-8")
+        (temporary / CARD).write_text(card, encoding="utf-8")
+        for name in (WEIGHTS, SETTINGS, CARD):
+            (temporary / name).chmod(0o644)
+        temporary.chmod(0o755)
         temporary.replace(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
-def read(folder: Path) -> Bundle:
-    """The arrays (NumPy) and details of a bundle.
+def check_free(folder: Path) -> None:
+    """Raises WeightsError if the folder is there: bundles are written to new ones."""
+    if folder.exists() or folder.is_symlink():
+        raise WeightsError(f"{folder} is there already: name another folder")
+
+
+def read_header(folder: Path) -> Header:
+    """Stages and details of a bundle; reads no array.
 
     Raises:
-      WeightsError: if a file is missing, cannot be read, or is of a newer version.
+      WeightsError: if the file of weights is missing, cannot be read, or is of a newer version.
     """
-    from safetensors import SafetensorError, safe_open
+    with _opened(folder) as (file, details):
+        return Header(
+            tuple(sorted({name.split("/")[0] for name in file.keys()})), details
+        )
 
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise WeightsError(f"{folder} is not a bundle: expected {WEIGHTS} in it")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            _check_version(path, metadata)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-            details = json.loads(metadata.get(_DETAILS_KEY, "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
-        if isinstance(error, WeightsError):
-            raise
-        raise WeightsError(
-            f"{path} cannot be read ({error}): it may be truncated or of another format"
-        ) from error
-    return Bundle(flax.traverse_util.unflatten_dict(arrays, sep="/"), details)
+
+def read_stage(folder: Path, stage: str, expected: Tree) -> Tree:
+    """The variables of a stage as JAX arrays.
+
+    Names, shapes and dtypes are compared with what the model expects (arrays or
+    `jax.ShapeDtypeStruct`) before the first array is read.
+
+    Raises:
+      WeightsError: as `read_header`; and naming the arrays that are missing, unknown, or of
+        another shape or dtype.
+    """
+    with _opened(folder) as (file, _):
+        names = [name for name in file.keys() if name.startswith(f"{stage}/")]
+        found = {}
+        for name in names:
+            view = file.get_slice(name)
+            dtype = _DTYPES.get(view.get_dtype(), view.get_dtype())
+            found[name.removeprefix(f"{stage}/")] = (tuple(view.get_shape()), dtype)
+        _check_fit(folder, stage, found, expected)
+        arrays = {
+            name.removeprefix(f"{stage}/"): jnp.asarray(file.get_tensor(name))
+            for name in names
+        }
+    return flax.traverse_util.unflatten_dict(arrays, sep="/")
 
 
 def fitted(folder: Path, stage: str, variables: Tree, expected: Tree) -> Tree:
@@ -109,17 +142,29 @@ def fitted(folder: Path, stage: str, variables: Tree, expected: Tree) -> Tree:
     Raises:
       WeightsError: naming the arrays that are missing, unknown, or of another shape or dtype.
     """
-    found, wanted = _flatten(variables), _flatten(expected)
+    _check_fit(folder, stage, _forms(variables), expected)
+    return variables
+
+
+def _forms(tree: Tree) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {
+        name: (tuple(array.shape), str(array.dtype))
+        for name, array in _flatten(tree).items()
+    }
+
+
+def _check_fit(
+    folder: Path,
+    stage: str,
+    found: Mapping[str, tuple[tuple[int, ...], str]],
+    expected: Tree,
+) -> None:
+    wanted = _forms(expected)
     faults = [
-        f"{name}: expected {tuple(array.shape)} {array.dtype}, "
-        + (
-            f"found {tuple(found[name].shape)} {found[name].dtype}"
-            if name in found
-            else "missing"
-        )
-        for name, array in wanted.items()
-        if name not in found
-        or (found[name].shape, found[name].dtype) != (array.shape, array.dtype)
+        f"{name}: expected {shape} {dtype}, found "
+        + (" ".join(map(str, found[name])) if name in found else "none")
+        for name, (shape, dtype) in wanted.items()
+        if found.get(name) != (shape, dtype)
     ]
     faults += [f"{name}: not expected" for name in found if name not in wanted]
     if faults:
@@ -128,12 +173,47 @@ def fitted(folder: Path, stage: str, variables: Tree, expected: Tree) -> Tree:
             f"{folder / WEIGHTS} does not fit its {SETTINGS} ({stage}: {'; '.join(faults[:5])}"
             f"{more}): take both files from one bundle"
         )
-    return variables
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The file of weights, open, and the details from its header."""
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise WeightsError(f"{folder} is not a bundle: expected {WEIGHTS} in it")
+    _check_not_a_pointer(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            _check_version(path, metadata)
+            details = json.loads(metadata.get(_DETAILS_KEY, "{}"))
+            if not isinstance(details, dict):
+                raise ValueError(f"{_DETAILS_KEY!r} in its header is no JSON object")
+            yield file, details
+    except WeightsError:
+        raise
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path} cannot be read ({error}): it may be truncated or of another format; copy or "
+            "download it again"
+        ) from error
+
+
+def _check_not_a_pointer(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(len(_LFS))
+    if start == _LFS:
+        raise WeightsError(
+            f"{path} is a pointer of Git LFS, not the weights: run `git lfs install` once and "
+            "`git lfs pull` in the repository"
+        )
 
 
 def _check_version(path: Path, metadata: Mapping[str, str]) -> None:
     version = metadata.get(_VERSION_KEY, "")
-    if not version.isdecimal():
+    if not version.isdecimal() or int(version) < 1:
         raise WeightsError(
             f"{path} holds no model of uvim-fsq: expected {_VERSION_KEY!r} in its header"
         )
