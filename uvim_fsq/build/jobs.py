@@ -1,0 +1,82 @@
+"""The two trainings of a run, each as one description that the loop's caller goes by."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from uvim_fsq.build import objects
+from uvim_fsq.build.load import FrozenStage1
+from uvim_fsq.build.objectives import codebook_update, target_encoder
+from uvim_fsq.build.run_directory import RunDirectory, StageDirectory
+from uvim_fsq.build.validation import Validation, stage1_validation, stage2_validation
+from uvim_fsq.config import RunConfig, StageConfig
+from uvim_fsq.data.source import Source
+from uvim_fsq.stage1.objective import stage1_loss
+from uvim_fsq.stage2.objective import stage2_loss
+from uvim_fsq.tasks.base import Task
+from uvim_fsq.types import Tree
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """One training: what differs between the stages, and nothing else."""
+
+    name: str
+    stage: StageConfig
+    directory: StageDirectory
+    seed: int
+    loss_function: Callable
+    update_collections: Callable
+    init: Callable[[jax.Array], Tree]
+    validation: Validation
+    frozen: Tree
+    record: Mapping[str, Any]
+
+
+def stage1_job(
+    config: RunConfig, run: RunDirectory, task: Task, validation: Source
+) -> StageJob:
+    """The autoencoder's training."""
+    model = objects.build_stage1(config, task)
+    chunk_bytes = objects.head_chunk_bytes(config)
+    return StageJob(
+        name="stage I",
+        stage=config.stage1,
+        directory=run.stage1,
+        seed=config.seed,
+        loss_function=stage1_loss(model, task.loss, chunk_bytes=chunk_bytes),
+        update_collections=codebook_update(model),
+        init=lambda key: objects.init_stage1(model, task, key),
+        validation=stage1_validation(config, task, model, validation),
+        frozen={},
+        record={},
+    )
+
+
+def stage2_job(
+    config: RunConfig,
+    run: RunDirectory,
+    task: Task,
+    validation: Source,
+    frozen: FrozenStage1,
+    seed: int,
+) -> StageJob:
+    """The code model's training."""
+    model = objects.build_stage2(config)
+    encode_target = target_encoder(frozen.model)
+    return StageJob(
+        name="stage II",
+        stage=config.stage2,
+        directory=run.stage2(seed),
+        seed=seed,
+        loss_function=stage2_loss(model, encode_target),
+        update_collections=lambda collections, statistics, key: collections,
+        init=lambda key: objects.init_stage2(model, key),
+        validation=stage2_validation(
+            config, task, frozen, model, encode_target, validation
+        ),
+        frozen=frozen.variables,
+        record={"stage1": frozen.record},
+    )
