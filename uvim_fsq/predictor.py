@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from uvim_fsq.build.inference import Inference, content_hash
+from uvim_fsq.build.bundles import save_bundle
+from uvim_fsq.build.held import hold
+from uvim_fsq.build.inference import content_hash
 from uvim_fsq.build.load import load_inference
-from uvim_fsq.build.trained import open_trained
+from uvim_fsq.build.trained import Trained, open_trained
+from uvim_fsq.config import ConfigError
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.images import read_image, to_rgb_uint8
 from uvim_fsq.prediction_files import check_free, paths, prediction_files
@@ -20,21 +23,28 @@ Picture = str | Path | np.ndarray
 
 
 class Predictor:
-    """A trained run that predicts on pictures of any size.
+    """A trained model that predicts on pictures of any size.
 
     Every picture is resized to the model's size, and its prediction back to the picture's own. The
     result depends on the picture's pixels and the seed, not on the pictures beside it.
+
+    Attributes:
+      trained: the model, from `uvim_fsq.build.trained.open_trained`, its stages in memory.
+      config: its settings.
+      inference: its stages, ready to be used.
     """
 
-    def __init__(self, inference: Inference, batch_size: int = 1, seed: int = 0):
+    def __init__(self, trained: Trained, batch_size: int = 1, seed: int = 0):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, found {batch_size}")
-        if inference.stage2 is None:
-            raise ValueError(
-                "this run has no trained stage II, without which a picture's code cannot be "
-                "predicted: train it first (uvim-fsq train ... --stage 2)"
+        self.trained = hold(trained)
+        self.inference = load_inference(self.trained)
+        if self.inference.stage2 is None:
+            raise ConfigError(
+                f"{trained.path} has no trained stage II, without which a picture's code cannot "
+                "be predicted: train it first (uvim-fsq train ... --stage 2)"
             )
-        self.inference = inference
+        self.config = self.trained.config
         self.batch_size = batch_size
         self.seed = seed
 
@@ -102,6 +112,17 @@ class Predictor:
         files.finish(output)
         return written + [output / name for name in files.shared]
 
+    def save(self, folder: str | Path) -> None:
+        """Writes the model as a bundle: a new folder that needs neither its run nor its data.
+
+        `uvim_fsq.load(folder)` predicts the same to the bit. The bundle's `README.md` is a model
+        card with the sizes of the model, its data, and its scores if it was evaluated.
+
+        Raises:
+          WeightsError: if the folder is there already.
+        """
+        save_bundle(self.trained, folder)
+
     def _restored(
         self,
         pictures: Sequence[Picture],
@@ -161,9 +182,10 @@ def load(path: str | Path, *, batch_size: int = 1, seed: int = 0) -> Predictor:
     Example:
       >>> model = uvim_fsq.load("runs/depth-fsq-quickstart")  # doctest: +SKIP
       >>> depth = model.predict("kitchen.jpg")  # doctest: +SKIP
+      >>> model.save("models/depth")  # doctest: +SKIP
     """
     enable_compilation_cache()
-    return Predictor(load_inference(open_trained(path)), batch_size, seed)
+    return Predictor(open_trained(path), batch_size, seed)
 
 
 def _read(picture: Picture) -> np.ndarray:

@@ -15,8 +15,9 @@ import jax
 
 import uvim_fsq
 from uvim_fsq import config_json
+from uvim_fsq.build.held import HeldModel, hold
 from uvim_fsq.build.model_card import model_card
-from uvim_fsq.build.trained import expected_variables
+from uvim_fsq.build.trained import Trained, expected_variables, open_trained
 from uvim_fsq.config import RunConfig, replace
 from uvim_fsq.types import Tree
 from uvim_fsq.weights import bundle
@@ -52,15 +53,72 @@ def write_model(
     for name, variables in stages.items():
         bundle.fitted(folder, name, variables, expected_variables(config, name))
     config, details = shareable(config), _shareable_details(details)
-    counts = {
-        name: sum(x.size for x in jax.tree.leaves(variables["params"]))
-        for name, variables in stages.items()
-    }
+    counts = {name: parameter_count(stage) for name, stage in stages.items()}
     bundle.write(
         folder,
         bundle.Bundle(stages, details),
         config_json.dumps(config),
         model_card(config, details, counts, folder.name),
+    )
+
+
+def save_bundle(
+    model: str | Path | Trained, folder: str | Path, seed: int | None = None
+) -> HeldModel:
+    """Writes a trained model as a new bundle, with stage I alone if there is no stage II.
+
+    Of a run the bundle takes the checkpoints that its settings choose, and the scores of its last
+    evaluation if they are of these; of a bundle all that is known of it.
+
+    Args:
+      model: a run directory, a bundle, OWNER/NAME on the Hugging Face Hub, or such a model opened.
+      folder: the bundle; must not be there.
+      seed: of stage II, if the run has several; the first by default.
+
+    Returns:
+      What was written, in memory.
+
+    Raises:
+      ConfigError: if the model is not trained.
+      WeightsError: if the folder is there, or the model is a bundle that cannot be read.
+    """
+    folder = Path(folder)
+    bundle.check_free(folder)  # Before much is read.
+    trained = open_trained(model) if isinstance(model, str | Path) else model
+    held = trained if isinstance(trained, HeldModel) else hold(trained, seed)
+    stages = {name: stage.variables for name, stage in held.held.items()}
+    write_model(folder, held.config, stages, _details(held))
+    return held
+
+
+def _details(held: HeldModel) -> dict[str, Any]:
+    records = {name: stage.record for name, stage in held.held.items()}
+    details = dict(held.details())
+    details["steps"] = {name: record["step"] for name, record in records.items()}
+    if "seed" in records.get("stage2", {}):
+        details["stage2_seed"] = records["stage2"]["seed"]
+    details.setdefault("source", "Trained with uvim-fsq.")
+    scores = details.get("scores") or {}
+    if not _scores_are_of(scores, records):
+        details.pop("scores", None)
+    usage = {
+        name.removeprefix("codebook_training/"): value
+        for name, value in details.get("scores", {}).get("scores", {}).items()
+        if name.startswith("codebook_training/")
+    }
+    if usage:
+        details.setdefault("codebook_usage", usage)
+    return details
+
+
+def _scores_are_of(
+    scores: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    """Whether scores are of these stages, by their hashes; scores that do not say are believed."""
+    found = scores.get("model", {})
+    return all(
+        record["hash"] == records.get(name, {}).get("hash")
+        for name, record in found.items()
     )
 
 
@@ -112,3 +170,22 @@ def _shareable_details(details: Mapping[str, Any]) -> dict[str, Any]:
 
 def _versions(environment: Mapping[str, Any]) -> dict[str, Any]:
     return {name: environment[name] for name in _VERSIONS if name in environment}
+
+
+def summary(held: HeldModel) -> str:
+    """One line on the stages of a model: their parameters, steps and seed."""
+    titles = {"stage1": "stage I", "stage2": "stage II"}
+    parts = []
+    for name, stage in held.held.items():
+        text = f"{titles[name]}, {parameter_count(stage.variables):,} parameters"
+        if stage.record["step"] is not None:
+            text += f", step {stage.record['step']}"
+        if "seed" in stage.record:
+            text += f", seed {stage.record['seed']}"
+        parts.append(text)
+    return "; ".join(parts)
+
+
+def parameter_count(variables: Tree) -> int:
+    """Of a stage; a codebook that is kept by running averages is none."""
+    return sum(array.size for array in jax.tree.leaves(variables["params"]))

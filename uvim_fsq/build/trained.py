@@ -1,5 +1,6 @@
 """A trained model wherever it is kept: a run directory, or a bundle here or on the Hugging Face Hub."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,10 @@ from uvim_fsq.weights.errors import WeightsError
 
 @dataclass(frozen=True)
 class TrainedStage:
-    """The variables of a stage, and which ones they are: `record` has `step` and `hash`."""
+    """The variables of a stage, and which ones they are.
+
+    `record` has `step` and `hash`, and for stage II `seed` where it is known.
+    """
 
     variables: Tree
     record: Mapping[str, Any]
@@ -67,17 +71,29 @@ def open_trained(model: str | Path) -> Trained:
         path = hub.snapshot(str(model))
     if bundle.is_bundle(path):
         return BundleModel(path)
-    if (path / "config.json").is_file():
+    if (path / bundle.CARD).is_file() and not (path / "stage1").exists():
+        raise WeightsError(
+            f"{path} is a bundle without its {bundle.WEIGHTS}: copy or download it again"
+        )
+    if (path / bundle.SETTINGS).is_file():
         return RunModel(path)
-    found = (
-        f"a folder without config.json or {bundle.WEIGHTS}"
-        if path.is_dir()
-        else ("a file" if path.exists() else "nothing there")
-    )
     raise ConfigError(
-        f"{path} is no trained model: expected a run, as `uvim-fsq train` writes it, or a bundle; "
-        f"found {found}"
+        f"{path} is no trained model: expected a run, as `uvim-fsq train` writes it, a bundle, as "
+        "`uvim-fsq export` writes it, or OWNER/NAME on the Hugging Face Hub; found "
+        f"{_found(path)}"
     )
+
+
+def _found(path: Path) -> str:
+    if path.is_dir():
+        return f"a folder without {bundle.SETTINGS} or {bundle.WEIGHTS}"
+    if path.name == bundle.WEIGHTS and path.is_file():
+        return f"a file of a bundle: name its folder, {path.parent}"
+    if path.suffix == ".npz" and path.is_file():
+        return (
+            "a .npz file: make a bundle of it first (uvim-fsq import-big-vision --help)"
+        )
+    return "a file" if path.exists() else "nothing there"
 
 
 @dataclass(frozen=True)
@@ -117,7 +133,8 @@ class RunModel:
         seeds = self.run.stage2_seeds()
         if not seeds:
             return None
-        directory = self.run.stage2(seeds[0] if seed is None else seed)
+        seed = seeds[0] if seed is None else seed
+        directory = self.run.stage2(seed)
         model = objects.build_stage2(self.config)
         expected = {"stage1": dict(self.stage1().record)}
         variables, step = _restore(
@@ -127,11 +144,24 @@ class RunModel:
             2,
             expected,
         )
-        return TrainedStage(variables, {"step": step, "hash": tree_hash(variables)})
+        record = {"step": step, "hash": tree_hash(variables), "seed": seed}
+        return TrainedStage(variables, record)
 
     def details(self) -> Mapping[str, Any]:
-        """Nothing: a run's folder tells it."""
-        return {}
+        """Versions; scores if it was evaluated; the data of a stage I that is another model's."""
+        details: dict[str, Any] = {}
+        for name, file in (
+            ("versions", self.path / "environment.json"),
+            ("scores", self.path / "evaluation" / "scores.json"),
+        ):
+            if file.is_file():
+                details[name] = json.loads(file.read_text())
+        linked = self.run.linked_stage1()
+        if linked is not None:
+            other = open_trained(linked)
+            data = config_json.to_dict(other.config.data)
+            details["stage1_data"] = other.details().get("stage1_data", data)
+        return details
 
 
 @dataclass(frozen=True)
@@ -143,6 +173,11 @@ class BundleModel:
     @property
     def config(self) -> RunConfig:
         """The settings of the run that it comes from."""
+        if not (self.path / bundle.SETTINGS).is_file():
+            raise WeightsError(
+                f"{self.path} holds {bundle.WEIGHTS} and no {bundle.SETTINGS}, which says what "
+                "model that is: copy or download the whole bundle"
+            )
         return config_json.load(self.path / bundle.SETTINGS)
 
     def stage1(self, checkpoint: str | None = None) -> TrainedStage:
@@ -154,9 +189,21 @@ class BundleModel:
         return stage
 
     def stage2(self, seed: int | None = None) -> TrainedStage | None:
-        """Stage II, if it is there; a bundle holds one."""
-        del seed
-        return self._stage("stage2")
+        """Stage II, if it is there; a bundle holds one.
+
+        Raises:
+          ConfigError: if it is known to be of another seed.
+        """
+        held = self.details().get("stage2_seed")
+        if seed is not None and held not in (None, seed):
+            raise ConfigError(
+                f"{self.path} holds stage II of seed {held}, and seed {seed} was asked for: "
+                "leave the seed out, or give the run that it comes from"
+            )
+        stage = self._stage("stage2")
+        if stage is None or held is None:
+            return stage
+        return TrainedStage(stage.variables, {**stage.record, "seed": held})
 
     def details(self) -> Mapping[str, Any]:
         """As written into the bundle."""

@@ -1,0 +1,42 @@
+"""A trained model whose stages are in memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uvim_fsq.build.trained import Trained, TrainedStage
+from uvim_fsq.config import RunConfig
+
+
+@dataclass(frozen=True, eq=False)
+class HeldModel:
+    """A `Trained` that was read once: what is used is what is saved, even if its run goes on."""
+
+    path: Path
+    config: RunConfig
+    held: Mapping[str, TrainedStage]
+    notes: Mapping[str, Any]
+
+    def stage1(self, checkpoint: str | None = None) -> TrainedStage:
+        """Stage I, of the checkpoint that was read."""
+        del checkpoint
+        return self.held["stage1"]
+
+    def stage2(self, seed: int | None = None) -> TrainedStage | None:
+        """Stage II, of the seed that was read; None if there is none."""
+        del seed
+        return self.held.get("stage2")
+
+    def details(self) -> Mapping[str, Any]:
+        """Those of the model that was read."""
+        return self.notes
+
+
+def hold(trained: Trained, seed: int | None = None) -> HeldModel:
+    """Reads a model's stages; `seed` chooses a stage II, by default the first there is."""
+    held = {"stage1": trained.stage1()}
+    stage2 = trained.stage2(seed)
+    if stage2 is not None:
+        held["stage2"] = stage2
+    return HeldModel(trained.path, trained.config, held, trained.details())
