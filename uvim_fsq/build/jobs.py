@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from uvim_fsq.build import objects
+from uvim_fsq.build.initial import InitialWeights
 from uvim_fsq.build.load import FrozenStage1
 from uvim_fsq.build.objectives import codebook_update, target_encoder
 from uvim_fsq.build.run_directory import RunDirectory, StageDirectory
@@ -30,13 +31,18 @@ class StageJob:
     loss_function: Callable
     update_collections: Callable
     init: Callable[[jax.Array], Tree]
+    initial: InitialWeights
     validation: Validation
     frozen: Tree
     record: Mapping[str, Any]
 
 
 def stage1_job(
-    config: RunConfig, run: RunDirectory, task: Task, validation: Source
+    config: RunConfig,
+    run: RunDirectory,
+    task: Task,
+    validation: Source,
+    initial: InitialWeights,
 ) -> StageJob:
     """The autoencoder's training."""
     model = objects.build_stage1(config, task)
@@ -49,6 +55,7 @@ def stage1_job(
         loss_function=stage1_loss(model, task.loss, chunk_bytes=chunk_bytes),
         update_collections=codebook_update(model),
         init=lambda key: objects.init_stage1(model, task, key),
+        initial=initial,
         validation=stage1_validation(config, task, model, validation),
         frozen={},
         record={},
@@ -62,6 +69,7 @@ def stage2_job(
     validation: Source,
     frozen: FrozenStage1,
     seed: int,
+    initial: InitialWeights,
 ) -> StageJob:
     """The code model's training."""
     model = objects.build_stage2(config)
@@ -74,6 +82,7 @@ def stage2_job(
         loss_function=stage2_loss(model, encode_target),
         update_collections=lambda collections, statistics, key: collections,
         init=lambda key: objects.init_stage2(model, key),
+        initial=initial,
         validation=stage2_validation(
             config, task, frozen, model, encode_target, validation
         ),

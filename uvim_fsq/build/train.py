@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from uvim_fsq.build import objects
+from uvim_fsq.build.initial import initial_weights
 from uvim_fsq.build.jobs import StageJob, stage1_job, stage2_job
 from uvim_fsq.build.load import load_frozen_stage1
 from uvim_fsq.build.run_directory import RunDirectory, write_json
@@ -84,17 +85,19 @@ def train(
             )
         stage1 = open_trained(directory if stage1_run is None else stage1_run)
         frozen = load_frozen_stage1(stage1, config)
+    seed = config.seed if stage2_seed is None else stage2_seed
+    initial = initial_weights(config, run, stages, seed)
     run.open(config)
     if stage1_run is not None:
         run.link_stage1(open_trained(stage1_run).path)
     if 1 in stages:
-        run_job(
-            stage1_job(config, run, task, sources["validation"]), config, task, sources
-        )
+        job = stage1_job(config, run, task, sources["validation"], initial[1])
+        run_job(job, config, task, sources)
     if 2 in stages:
         frozen = frozen or load_frozen_stage1(RunModel(directory), config)
-        seed = config.seed if stage2_seed is None else stage2_seed
-        job = stage2_job(config, run, task, sources["validation"], frozen, seed)
+        job = stage2_job(
+            config, run, task, sources["validation"], frozen, seed, initial[2]
+        )
         run_job(job, config, task, sources)
     if left_out := segments_left_out(task):
         print(left_out)
@@ -218,7 +221,7 @@ def _start(job: StageJob, optimizer, checkpoints: Checkpoints, sharding):
         abstract_state(params, shapes, optimizer), sharding
     )
     if restored is None:
-        variables = dict(jax.jit(job.init)(key))
+        variables = dict(job.initial(jax.jit(job.init)(key), job.directory))
         return create_state(variables.pop("params"), variables, optimizer)
     state, metadata = restored
     found = {name: metadata.get(name) for name in job.record}
