@@ -8,53 +8,35 @@ tiny        16 scenes, 16 px         2 cores       seconds      not a score (for
 quickstart  16,000 scenes, 32 px     2 cores       4 min        PSNR 26.6 dB (grey: 24.0)
 midsize     16,000 scenes, 128 px    2 cores       not yet run
 folder      pictures, 64 px          2 cores       14 min       PSNR 24.1 dB (grey: 23.3; 245 pictures, fewer steps)
+small       ImageNet, 256 px         a 24 GB GPU   not yet run
+single_gpu  ImageNet, 512 px         an 80 GB GPU  not yet run
 paper       ImageNet, 512 px         accelerators  not yet run  (FSQ paper: FID-5k 17.55)
 """
 
 from configs import base
+from configs.base import with_task
 from configs.variants import VARIANTS, pick
-from uvim_fsq.config import (
-    ColorizationConfig,
-    PicturesConfig,
-    RunConfig,
-    ScenesConfig,
-    TfdsConfig,
-    replace,
-)
+from uvim_fsq.config import ColorizationConfig, PicturesConfig, RunConfig, TfdsConfig
 
-
-def _scenes(config, px, levels, *counts) -> RunConfig:
-    task = ColorizationConfig((px, px), crop_area=(1.0, 1.0))
-    data = ScenesConfig((px, px), *counts)
-    return replace(config, task=task, data=data, quantizer__levels=levels)
-
-
-_FOLDER = ColorizationConfig((64, 64), crop_area=(0.4, 1.0))
-_IMAGENET = TfdsConfig(
-    "imagenet2012",
-    train_split="train[4096:]",
-    validation_split="train[:4096]",
-    test_split="validation",
-)
-_STAGE1 = dict(
+_COLOR = ColorizationConfig()
+_PUBLISHED = dict(
+    data=TfdsConfig(
+        "imagenet2012", train_split="train[4096:]", validation_split="train[:4096]"
+    ),
     stage1__epochs=100.0,
     stage1__optimizer__learning_rate=4e-4,
     stage1__optimizer__weight_decay=4e-5,
+    stage2__epochs=50.0,
 )
+_SHORTER = _PUBLISHED | dict(stage1__epochs=20.0, stage2__epochs=20.0)
 PRESETS = {
-    "tiny": _scenes(base.TINY, 16, (5, 5), 16, 8),
-    "quickstart": _scenes(base.QUICKSTART, 32, (8, 6, 5)),
-    "midsize": _scenes(base.MIDSIZE, 128, (8, 8, 8)),
-    "folder": replace(
-        base.FOLDER, task=_FOLDER, data=PicturesConfig(), quantizer__levels=(8, 6, 5)
-    ),
-    "paper": replace(
-        base.PUBLISHED,
-        task=ColorizationConfig(),
-        data=_IMAGENET,
-        **_STAGE1,
-        stage2__epochs=50.0,
-    ),
+    "tiny": with_task(base.TINY, _COLOR),
+    "quickstart": with_task(base.QUICKSTART, _COLOR),
+    "midsize": with_task(base.MIDSIZE, _COLOR),
+    "folder": with_task(base.FOLDER, _COLOR, data=PicturesConfig()),
+    "small": with_task(base.SMALL, _COLOR, **_SHORTER),
+    "single_gpu": with_task(base.SINGLE_GPU, _COLOR, **_PUBLISHED),
+    "paper": with_task(base.PAPER, _COLOR, **_PUBLISHED),
 }
 
 

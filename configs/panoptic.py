@@ -8,52 +8,40 @@ tiny        16 scenes, 16 px         2 cores       seconds      not a score (for
 quickstart  16,000 scenes, 32 px     2 cores       6 min        16.7 (most frequent class: 7.3)
 midsize     16,000 scenes, 128 px    2 cores       not yet run
 folder      COCO format, 64 px       2 cores       28 min       79.8, 59 pictures by heart (changed, see there)
+small       COCO 2017, 256 px        a 24 GB GPU   not yet run
+single_gpu  COCO 2017, 512 px        an 80 GB GPU  not yet run
 paper       COCO 2017, 512 px        accelerators  not yet run  (FSQ paper: 43.2)
 """
 
 from configs import base
+from configs.base import with_task
 from configs.variants import VARIANTS, pick
-from uvim_fsq.config import (
-    CocoConfig,
-    PanopticConfig,
-    RunConfig,
-    ScenesConfig,
-    TfdsConfig,
-    replace,
-)
+from uvim_fsq.config import CocoConfig, PanopticConfig, RunConfig, TfdsConfig
 
-
-def _scenes(config, px, instances, levels, *counts) -> RunConfig:
-    task = PanopticConfig((px, px), 17 + 1, instances, crop_area=(1.0, 1.0))
-    data = ScenesConfig((px, px), *counts)
-    return replace(config, task=task, data=data, quantizer__levels=levels)
-
-
-_FOLDER = PanopticConfig((64, 64), instances=50, crop_area=(0.4, 1.0))
-_PAPER = PanopticConfig((512, 512), classes=133 + 1, instances=100)
-_COCO = TfdsConfig(
-    "coco/2017_panoptic",
-    train_split="train[4096:]",
-    validation_split="train[:4096]",
-    test_split="validation",
-)
-_STAGE1 = dict(
+_SCENES = PanopticConfig(classes=17 + 1)
+_COCO = PanopticConfig(classes=133 + 1, instances=100)
+_PUBLISHED = dict(
+    data=TfdsConfig(
+        "coco/2017_panoptic",
+        train_split="train[4096:]",
+        validation_split="train[:4096]",
+    ),
     stage1__epochs=1000.0,
     stage1__optimizer__learning_rate=4e-4,
     stage1__optimizer__weight_decay=4e-5,
+    stage2__epochs=200.0,
 )
+_SHORTER = _PUBLISHED | dict(stage1__epochs=200.0, stage2__epochs=100.0)
 PRESETS = {
-    "tiny": _scenes(base.TINY, 16, 12, (5, 5), 16, 8),
-    "quickstart": replace(
-        _scenes(base.QUICKSTART, 32, 32, (8, 6, 5)), stage1__steps=3000
+    "tiny": with_task(base.TINY, _SCENES, task__instances=12),
+    "quickstart": with_task(
+        base.QUICKSTART, _SCENES, task__instances=32, stage1__steps=3000
     ),
-    "midsize": _scenes(base.MIDSIZE, 128, 64, (8, 8, 8)),
-    "folder": replace(
-        base.FOLDER, task=_FOLDER, data=CocoConfig(), quantizer__levels=(8, 6, 5)
-    ),
-    "paper": replace(
-        base.PUBLISHED, task=_PAPER, data=_COCO, **_STAGE1, stage2__epochs=200.0
-    ),
+    "midsize": with_task(base.MIDSIZE, _SCENES, task__instances=64),
+    "folder": with_task(base.FOLDER, PanopticConfig(instances=50), data=CocoConfig()),
+    "small": with_task(base.SMALL, _COCO, **_SHORTER),
+    "single_gpu": with_task(base.SINGLE_GPU, _COCO, **_PUBLISHED),
+    "paper": with_task(base.PAPER, _COCO, **_PUBLISHED),
 }
 
 

@@ -1,4 +1,8 @@
-"""Variants of a configuration: the rows of the FSQ paper's tables."""
+"""Variants of a configuration: FSQ, VQ and VQ without splitting, with and without context.
+
+The FSQ paper's table 2 has them with context (VQ without splitting for depth alone), and FSQ and VQ
+without context for panoptic segmentation.
+"""
 
 import difflib
 import math
@@ -16,7 +20,7 @@ def _vq(config: RunConfig, splitting: bool = True) -> RunConfig:
 
 
 def _without_context(config: RunConfig) -> RunConfig:
-    """Neither side of the autoencoder sees the image."""
+    """Neither side of the autoencoder sees the image, as in the FSQ paper (section 5.3)."""
     sides = dict(encoder_context=False, decoder_context=False)
     return replace(config, stage1__model=replace(config.stage1.model, **sides))
 
@@ -27,6 +31,9 @@ VARIANTS = {
     "vq_no_split": lambda config: _vq(config, splitting=False),
     "fsq_no_context": _without_context,
     "vq_no_context": lambda config: _without_context(_vq(config)),
+    "vq_no_split_no_context": lambda config: _without_context(
+        _vq(config, splitting=False)
+    ),
 }
 """Functions of a configuration with FSQ and contexts, by the variant's name."""
 
