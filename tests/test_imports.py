@@ -61,7 +61,10 @@ MAY_IMPORT = {
         *("uvim_fsq.training.compilation_cache", "uvim_fsq.prediction_files"),
     ),
     "uvim_fsq.prediction_files": ("uvim_fsq.data", "uvim_fsq.tasks"),
-    "uvim_fsq.experiment": TOP,
+    "uvim_fsq.experiment": (
+        *TOP,
+        *("uvim_fsq.training.signals", "uvim_fsq.training.writers"),
+    ),
     "uvim_fsq.cli": TOP,
     "evaluators": ("uvim_fsq.types",),
     "evaluators.runner": ("uvim_fsq.types", "evaluators"),

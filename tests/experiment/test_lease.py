@@ -1,0 +1,111 @@
+"""Leases: one holder at a time, and none for good."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from uvim_fsq.experiment.lease import Lease, is_stale
+
+
+def _file(path, generation=0):
+    return path.with_name(f"{path.name}.{generation}")
+
+
+def test_only_one_holds_it_until_it_is_released(tmp_path):
+    path = tmp_path / "leases" / "job"
+    lease = Lease.take(path)
+    assert lease is not None and lease.is_mine()
+    assert Lease.take(path) is None
+    with lease:
+        assert Lease.take(path) is None
+    assert not lease.is_mine()
+    assert list(path.parent.iterdir()) == []
+    again = Lease.take(path)
+    assert again is not None
+    with again:
+        pass
+
+
+def test_names_that_begin_alike_are_different_leases(tmp_path):
+    with Lease.take(tmp_path / "job"), Lease.take(tmp_path / "job.1-x"):
+        assert Lease.take(tmp_path / "job") is None
+
+
+def test_a_silent_owner_loses_it(tmp_path):
+    path = tmp_path / "job"
+    _file(path).write_text(json.dumps({"host": "far", "pid": 1, "token": "t"}))
+    assert Lease.take(path) is None
+    old = time.time() - 700
+    os.utime(_file(path), (old, old))
+    assert is_stale(_file(path), 600) and not is_stale(_file(path), 800)
+    lease = Lease.take(path)
+    assert lease is not None
+    assert not _file(path, 0).exists() and _file(path, 1).exists()
+    with lease:
+        assert Lease.take(path) is None
+
+
+def test_a_living_owner_keeps_it_however_long_the_work(tmp_path):
+    with Lease.take(tmp_path / "job", stale_after=0.5):
+        time.sleep(1.2)
+        assert Lease.take(tmp_path / "job", stale_after=0.5) is None
+
+
+def test_an_owner_that_lost_it_leaves_the_new_ones_alone(tmp_path):
+    path = tmp_path / "job"
+    with Lease.take(path) as lease:
+        _file(path).unlink()
+        _file(path, 1).write_text(json.dumps({"host": "far", "pid": 1, "token": "t"}))
+        assert not lease.is_mine()
+    assert _file(path, 1).exists()
+
+
+def test_a_killed_owner_on_this_machine_loses_it_at_once(tmp_path):
+    code = (
+        "import sys, time, pathlib\n"
+        "from uvim_fsq.experiment.lease import Lease\n"
+        "lease = Lease.take(pathlib.Path(sys.argv[1]))\n"
+        "print('taken', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    path = tmp_path / "job"
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "taken"
+        assert Lease.take(path) is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    lease = Lease.take(path)
+    assert lease is not None
+    with lease:
+        pass
+
+
+def _race(path, start, results):
+    start.wait()
+    lease = Lease.take(path)
+    if lease is not None:
+        results.put(os.getpid())
+        time.sleep(2)
+
+
+def test_of_many_that_take_over_at_once_one_wins(tmp_path):
+    path = tmp_path / "job"
+    context = multiprocessing.get_context("spawn")
+    _file(path).write_text(json.dumps({"host": "far", "pid": 1, "token": "t"}))
+    os.utime(_file(path), (0, 0))
+    start, results = context.Barrier(4), context.Queue()
+    processes = [
+        context.Process(target=_race, args=(path, start, results)) for _ in range(4)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    results.put(None)
+    assert len(list(iter(results.get, None))) == 1

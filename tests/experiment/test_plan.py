@@ -1,0 +1,67 @@
+"""Plans: which jobs there are, and that a plan is continued only by itself."""
+
+import pytest
+
+from configs.depth import get_config
+from uvim_fsq.config import ConfigError, IdentityConfig, replace
+from uvim_fsq.experiment.plan import Job, Plan, load_plan
+
+ROWS = {name: get_config(name, "tiny") for name in ("vq", "fsq")}
+
+
+def test_stage1_once_and_stage2_by_seed(tmp_path):
+    plan = Plan(tmp_path, "title", ROWS, stage2_seeds=2)
+    assert [job.name for job in plan.jobs()] == [
+        "vq-stage1_0",
+        "fsq-stage1_0",
+        "vq-stage1_0-stage2_0",
+        "vq-stage1_0-stage2_1",
+        "fsq-stage1_0-stage2_0",
+        "fsq-stage1_0-stage2_1",
+    ]
+    assert plan.jobs(["fsq"])[1].needs == Job("fsq", 0)
+    assert len(Plan(tmp_path, "", ROWS, 2, 3).jobs()) == 2 * (2 + 2 * 3)
+    assert plan.config(Job("vq", 5, 1)).seed == 5
+
+
+def test_seeds_count_from_the_settings(tmp_path):
+    rows = {"fsq": replace(ROWS["fsq"], seed=10)}
+    names = [job.name for job in Plan(tmp_path, "", rows, stage2_seeds=2).jobs()]
+    assert names[1:] == ["fsq-stage1_10-stage2_10", "fsq-stage1_10-stage2_11"]
+
+
+def test_an_unknown_row_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="no row 'fqs': did you mean fsq"):
+        Plan(tmp_path, "", ROWS).jobs(["fqs"])
+
+
+def test_it_is_continued_with_the_same_settings_and_may_grow(tmp_path):
+    Plan(tmp_path, "title", {"vq": ROWS["vq"]}, stage2_seeds=1).open()
+    Plan(tmp_path, "title", ROWS, stage2_seeds=3).open()
+    plan = load_plan(tmp_path)
+    assert plan == Plan(tmp_path, "title", ROWS, 1, 3)
+    assert list(plan.rows) == ["vq", "fsq"]
+    # Fewer now: nothing of it is forgotten.
+    Plan(tmp_path, "title", {"fsq": ROWS["fsq"]}, stage2_seeds=1).open()
+    assert set(load_plan(tmp_path).rows) == {"vq", "fsq"}
+    assert load_plan(tmp_path).stage2_seeds == 3
+    other = {"vq": replace(ROWS["vq"], stage1__steps=5)}
+    with pytest.raises(ConfigError, match="row vq: stage1.steps is 4 there and 5 here"):
+        Plan(tmp_path, "title", other).open()
+    logged = {"vq": replace(ROWS["vq"], output__log_every=7)}
+    Plan(tmp_path, "title", logged).open()
+
+
+def test_rows_that_cannot_be_trained_are_refused(tmp_path):
+    identity = replace(ROWS["fsq"], quantizer=IdentityConfig())
+    with pytest.raises(ConfigError, match="the row none has no codebook"):
+        Plan(tmp_path / "a", "", {"none": identity}).open()
+    broken = replace(ROWS["fsq"], stage2__batch_size=0)
+    with pytest.raises(ConfigError, match="row bad: stage2.batch_size"):
+        Plan(tmp_path / "a", "", {"bad": broken}).open()
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_that_is_no_experiment_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="is no experiment"):
+        load_plan(tmp_path)

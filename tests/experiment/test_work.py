@@ -1,0 +1,138 @@
+"""Workers on a plan: each job once, whatever fails or dies. The jobs here write a file each."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from configs.depth import get_config
+from uvim_fsq.experiment import run as module
+from uvim_fsq.experiment.plan import Plan
+from uvim_fsq.experiment.run import work
+from uvim_fsq.training.signals import Interrupted
+
+ROWS = {name: get_config(name, "tiny") for name in ("vq", "fsq")}
+
+
+@pytest.fixture
+def plan(tmp_path):
+    plan = Plan(tmp_path / "experiment", "title", ROWS, stage2_seeds=2)
+    plan.open()
+    return plan
+
+
+def finish(plan, job):
+    """What a finished job leaves behind, and a line in the log of all."""
+    assert job.needs is None or plan.is_done(job.needs)
+    with open(plan.directory / "log.txt", "a") as log:
+        log.write(f"{job.name} {os.getpid()}\n")
+    done = plan.run(job).stage1.done if job.needs is None else plan.record_file(job)
+    done.parent.mkdir(parents=True, exist_ok=True)
+    done.write_text("{}")
+
+
+def log(plan):
+    lines = (plan.directory / "log.txt").read_text().splitlines()
+    return [line.split()[0] for line in lines]
+
+
+def test_all_jobs_are_done_once(plan):
+    summary = work(plan, do=finish, say=lambda line: None)
+    assert log(plan) == [job.name for job in plan.jobs()] == summary.done
+    assert (summary.failed, summary.blocked, summary.left) == ({}, [], [])
+    assert summary.exit_code == 0
+    assert list((plan.directory / "leases").iterdir()) == []
+    assert work(plan, do=finish, say=lambda line: None).done == []
+
+
+def test_only_and_limit(plan):
+    summary = work(plan, do=finish, only=["fsq"], limit=2, say=lambda line: None)
+    assert summary.done == ["fsq-stage1_0", "fsq-stage1_0-stage2_0"]
+    assert summary.left == ["fsq-stage1_0-stage2_1"]
+
+
+def test_a_failure_blocks_what_needs_it_and_nothing_else(plan):
+    def fails(plan, job):
+        if job.name == "vq-stage1_0":
+            raise RuntimeError("no luck")
+        finish(plan, job)
+
+    summary = work(plan, do=fails, say=lambda line: None)
+    assert summary.failed == {"vq-stage1_0": "RuntimeError: no luck"}
+    assert summary.blocked == ["vq-stage1_0-stage2_0", "vq-stage1_0-stage2_1"]
+    assert len(summary.done) == 3 and summary.exit_code == 1
+    assert "no luck" in (plan.directory / "failures" / "vq-stage1_0.json").read_text()
+    # Started again, it is tried again, and then nothing speaks of a failure any more.
+    summary = work(plan, do=finish, say=lambda line: None)
+    assert len(summary.done) == 3 and summary.exit_code == 0
+    assert list((plan.directory / "failures").iterdir()) == []
+
+
+def test_being_asked_to_stop_is_no_failure(plan):
+    def stopped(plan, job):
+        raise Interrupted(signal.SIGTERM, 3)
+
+    with pytest.raises(Interrupted):
+        work(plan, do=stopped, say=lambda line: None)
+    assert not (plan.directory / "failures").exists()
+    assert list((plan.directory / "leases").iterdir()) == []
+
+
+def test_a_job_that_another_worker_did_meanwhile_is_not_repeated(plan, monkeypatch):
+    take = module.Lease.take
+
+    def late(path, **options):
+        job = next(job for job in plan.jobs() if job.name == path.name)
+        if not plan.is_done(job):
+            finish(plan, job)  # As if between this worker's look and its lease.
+        return take(path, **options)
+
+    monkeypatch.setattr(module.Lease, "take", late)
+    assert work(plan, do=finish, say=lambda line: None).done == []
+    assert len(log(plan)) == 6
+
+
+def _slow(plan, job):
+    time.sleep(0.3)
+    finish(plan, job)
+
+
+def _worker(directory):
+    module.WAIT = 0.05
+    plan = Plan(directory, "title", ROWS, stage2_seeds=2)
+    work(plan, do=_slow, say=lambda line: None)
+
+
+def _hangs(directory):
+    def hang(plan, job):
+        (plan.directory / "hanging").write_text(job.name)
+        time.sleep(120)
+
+    work(Plan(directory, "title", ROWS, stage2_seeds=2), do=hang, say=lambda line: None)
+
+
+def test_workers_share_a_plan_without_overlap_and_a_killed_one_loses_nothing(plan):
+    context = multiprocessing.get_context("spawn")
+    victim = context.Process(target=_hangs, args=(plan.directory,))
+    victim.start()
+    for _ in range(600):
+        if (plan.directory / "hanging").exists():
+            break
+        time.sleep(0.1)
+    workers = [
+        context.Process(target=_worker, args=(plan.directory,)) for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    # The victim holds a job; without it the others cannot finish, and they wait for it.
+    held = (plan.directory / "hanging").read_text()
+    threading.Timer(3, victim.kill).start()
+    for worker in workers:
+        worker.join(timeout=120)
+        assert worker.exitcode == 0
+    victim.join()
+    assert sorted(log(plan)) == sorted(job.name for job in plan.jobs())
+    assert held in log(plan)

@@ -1,0 +1,193 @@
+"""What an experiment consists of: rows of settings, seeds, and the jobs that follow from them.
+
+A row is one line of the table, such as `vq_no_split`. Its stage I is trained once (once per stage-I
+seed), stage II once per stage-II seed on top of it, as in the FSQ paper. A run of the table is a stage
+II with its stage I, scored.
+
+    EXPERIMENT/experiment.json                      the plan
+    EXPERIMENT/runs/ROW/stage1_seed_N/              a run directory: stage I, and stage II by seed
+    EXPERIMENT/records/ROW/stage1_N-stage2_M.json   one finished run
+    EXPERIMENT/leases/, failures/                   who works on what, and what went wrong
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uvim_fsq import config_json
+from uvim_fsq.build.run_directory import RunDirectory, differences, write_json
+from uvim_fsq.config import ConfigError, IdentityConfig, RunConfig, replace
+from uvim_fsq.config_check import check
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work: a stage I, or a stage II with its scores."""
+
+    row: str
+    stage1_seed: int
+    stage2_seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Unique in the plan, and fit for file names."""
+        stage1 = f"{self.row}-stage1_{self.stage1_seed}"
+        if self.stage2_seed is None:
+            return stage1
+        return f"{stage1}-stage2_{self.stage2_seed}"
+
+    @property
+    def needs(self) -> "Job | None":
+        """The job that comes first."""
+        return None if self.stage2_seed is None else Job(self.row, self.stage1_seed)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows x stage-I seeds x stage-II seeds in a directory.
+
+    Attributes:
+      directory: where everything of the experiment is kept.
+      title: for people.
+      rows: settings by name, in the order of the table.
+      stage1_seeds, stage2_seeds: how many of each, counted from the settings' own seed.
+    """
+
+    directory: Path
+    title: str
+    rows: Mapping[str, RunConfig]
+    stage1_seeds: int = 1
+    stage2_seeds: int = 3
+
+    def jobs(self, only: Sequence[str] = ()) -> list[Job]:
+        """All jobs, stage I of every row first; `only` names rows.
+
+        Raises:
+          ConfigError: for a row that is not in the plan.
+        """
+        for row in only:
+            if row not in self.rows:
+                raise ConfigError(
+                    f"there is no row {row!r}: {config_json.nearest(row, list(self.rows))}"
+                )
+        chosen = [row for row in self.rows if not only or row in only]
+        stage1 = [Job(row, seed) for row in chosen for seed in self._seeds(row, 1)]
+        stage2 = [
+            Job(job.row, job.stage1_seed, seed)
+            for job in stage1
+            for seed in self._seeds(job.row, 2)
+        ]
+        return stage1 + stage2
+
+    def _seeds(self, row: str, stage: int) -> range:
+        count = self.stage1_seeds if stage == 1 else self.stage2_seeds
+        first = self.rows[row].seed
+        return range(first, first + count)
+
+    def config(self, job: Job) -> RunConfig:
+        """The settings of a job's run."""
+        return replace(self.rows[job.row], seed=job.stage1_seed)
+
+    def run(self, job: Job) -> RunDirectory:
+        """The run directory that a job works in."""
+        folder = f"stage1_seed_{job.stage1_seed}"
+        return RunDirectory(self.directory / "runs" / job.row / folder)
+
+    def record_file(self, job: Job) -> Path:
+        """The record of a finished stage-II job."""
+        name = f"stage1_{job.stage1_seed}-stage2_{job.stage2_seed}.json"
+        return self.directory / "records" / job.row / name
+
+    def evaluation(self, job: Job) -> Path:
+        """Where the scores and pictures of a stage-II job go."""
+        return self.run(job).path / "evaluation" / f"stage2_seed_{job.stage2_seed}"
+
+    def is_done(self, job: Job) -> bool:
+        """Whether nothing is left to do."""
+        if job.stage2_seed is None:
+            return self.run(job).stage1.done.exists()
+        return self.record_file(job).exists()
+
+    def open(self) -> None:
+        """Makes the directory, or finds it made for the same rows; rows and seeds may be added.
+
+        Raises:
+          ConfigError: if a row has other settings there, or cannot be trained.
+        """
+        for name, config in self.rows.items():
+            if isinstance(config.quantizer, IdentityConfig):
+                raise ConfigError(
+                    f"the row {name} has no codebook for stage II to model: leave it out"
+                )
+            try:
+                check(config)
+            except ConfigError as error:
+                raise ConfigError(f"row {name}: {error}") from None
+        known = self.directory / "experiment.json"
+        before: dict[str, Any] = {"rows": {}}
+        if known.exists():
+            before = json.loads(known.read_text())
+        for name, config in self.rows.items():
+            old = before["rows"].get(name)
+            found = differences(_identity(old), _identity(_row(config))) if old else []
+            if found:
+                raise ConfigError(
+                    f"{self.directory} holds another experiment (row {name}: {'; '.join(found)}): "
+                    "give another --output, or the same settings to continue"
+                )
+        self.directory.mkdir(parents=True, exist_ok=True)
+        rows = {name: _row(config) for name, config in self.rows.items()}
+        write_json(
+            known,
+            {
+                "format": FORMAT,
+                "title": self.title,
+                # Text keeps the order of the rows, which sorted keys would lose.
+                "order": list(dict.fromkeys([*self.rows, *before["rows"]])),
+                "rows": before["rows"] | rows,
+                "stage1_seeds": max(self.stage1_seeds, before.get("stage1_seeds", 0)),
+                "stage2_seeds": max(self.stage2_seeds, before.get("stage2_seeds", 0)),
+            },
+        )
+
+
+def load_plan(directory: Path) -> Plan:
+    """The plan of an experiment that was started.
+
+    Raises:
+      ConfigError: if there is none.
+    """
+    path = directory / "experiment.json"
+    if not path.is_file():
+        raise ConfigError(
+            f"{directory} is no experiment: expected experiment.json in it, as "
+            "`uvim-fsq experiment` writes it"
+        )
+    data = json.loads(path.read_text())
+    if data.get("format", 0) > FORMAT:
+        raise ConfigError(f"{path} is from a newer uvim-fsq: update it")
+    rows = {name: config_json.from_dict(data["rows"][name]) for name in data["order"]}
+    return Plan(
+        directory, data["title"], rows, data["stage1_seeds"], data["stage2_seeds"]
+    )
+
+
+def records(plan: Plan) -> Iterator[dict[str, Any]]:
+    """The records of all finished runs, row by row."""
+    for job in plan.jobs():
+        if job.stage2_seed is not None and plan.is_done(job):
+            yield json.loads(plan.record_file(job).read_text())
+
+
+def _row(config: RunConfig) -> dict[str, Any]:
+    return config_json.to_dict(config)
+
+
+def _identity(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """What may not change between two starts."""
+    free = ("output", "loader_threads")
+    return {name: value for name, value in tree.items() if name not in free}

@@ -1,0 +1,58 @@
+"""One tidy record per finished run: settings, surroundings, scores and time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from uvim_fsq import config_json
+from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, environment
+from uvim_fsq.experiment.plan import Job, Plan
+from uvim_fsq.training.writers import read_json_lines
+
+
+def make_record(plan: Plan, job: Job) -> dict[str, Any]:
+    """The record of a finished stage-II job; nothing in it is averaged over runs.
+
+    `scores` are those of `scores.json`, by `prediction/score`; `stages` has steps and seconds of
+    training, the validation's last metrics, and for stage I its codebook usage over training.
+    """
+    assert job.stage2_seed is not None
+    run = plan.run(job)
+    record = run_record(run, job.stage2_seed, plan.evaluation(job))
+    return {
+        "row": job.row,
+        "stage1_seed": job.stage1_seed,
+        "stage2_seed": job.stage2_seed,
+        **record,
+    }
+
+
+def run_record(run: RunDirectory, seed: int | None, evaluation: Path) -> dict[str, Any]:
+    """The record of any scored run."""
+    config = run.config()
+    scores = json.loads((evaluation / "scores.json").read_text())
+    stages = {"stage1": stage_summary(run.stage1)}
+    if seed is not None:
+        stages["stage2"] = stage_summary(run.stage2(seed))
+    return {
+        "task": config.task.kind,
+        "quantizer": config.quantizer.kind,
+        "config": config_json.fingerprint(config)[:16],
+        "environment": environment(),
+        "pictures": scores["pictures"],
+        "part": scores["part"],
+        "scores": scores["scores"],
+        "stages": stages,
+    }
+
+
+def stage_summary(directory: StageDirectory) -> dict[str, Any]:
+    """How a training ended: `steps`, `best_step`, `seconds`, and its last validation."""
+    summary: dict[str, Any] = {}
+    if directory.done.exists():
+        summary |= json.loads(directory.done.read_text())
+    validation = {}
+    if directory.metrics.exists():
+        for line in read_json_lines(directory.metrics):
+            validation |= {k: v for k, v in line.items() if k.startswith("validation/")}
+    return summary | {"validation": validation}
