@@ -1,6 +1,7 @@
 """What each command does with its options: settles the settings, then hands over."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from uvim_fsq import config_json
 from uvim_fsq.cli.config_file import load_config
 from uvim_fsq.cli.settings import (
     EvaluationSettings,
+    LoadingSettings,
     override,
     print_help,
     unknown_option,
@@ -53,32 +55,52 @@ def evaluate(options: argparse.Namespace, words: list[str]) -> None:
     """Scores a run; see `uvim_fsq.build.evaluate`."""
     from uvim_fsq.build.trained import open_trained
 
-    saved = open_trained(options.run).config
-    before = EvaluationSettings.of(saved)
-    data = with_source(saved, options.source).data
-    after = override(
-        replace_settings(before, data=data),
+    if options.stage1_only and options.stage2_seed is not None:
+        raise ConfigError(
+            "--stage1-only scores no stage II, and --stage2-seed chooses one: give one of the two."
+        )
+    changes = changed_settings(
+        open_trained(options.run).config,
+        EvaluationSettings,
+        options.source,
         words,
         ["--source", "--part", "--output", "--stage2-seed", "--stage1-only"],
     )
-    changes = {
-        part: getattr(after, part)
-        for part in ("data", "evaluation", "loader_threads")
-        if getattr(after, part) != getattr(before, part)
-    }
-    check(replace_settings(saved, **changes), stages=())
 
     from uvim_fsq.build.evaluate import evaluate_run
 
     output = Path(options.output) if options.output else None
     evaluate_run(
         options.run,
-        changes or None,
+        changes,
         output,
         part=options.part,
         seed=options.stage2_seed,
         stage1_only=options.stage1_only,
     )
+
+
+def changed_settings(
+    saved: RunConfig,
+    kind: type[EvaluationSettings] | type[LoadingSettings],
+    source: str | None,
+    words: list[str],
+    options: list[str],
+) -> dict[str, Any]:
+    """Settings of a trained model that `--source` and the words change, by name, after checking them.
+
+    `kind` says which may change; `options` are what else the command takes, for suggestions.
+    """
+    before = kind.of(saved)
+    data = with_source(saved, source).data
+    after = override(replace_settings(before, data=data), words, options)
+    changes = {
+        field.name: getattr(after, field.name)
+        for field in dataclasses.fields(kind)
+        if getattr(after, field.name) != getattr(before, field.name)
+    }
+    check(replace_settings(saved, **changes), stages=())
+    return changes
 
 
 def predict(options: argparse.Namespace, words: list[str]) -> None:
@@ -112,12 +134,14 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 def print_settings_help(options: argparse.Namespace) -> None:
     """Prints the settings that a command takes, at their values in the configuration or run."""
-    if options.command == "evaluate":
+    kinds = {"evaluate": EvaluationSettings, "codes": LoadingSettings}
+    if options.command in kinds:
         from uvim_fsq.build.trained import open_trained
 
         run = getattr(options, "run", None)
         saved = open_trained(run).config if run else RunConfig()
-        print_help(EvaluationSettings.of(saved), "uvim-fsq evaluate RUN")
+        settings = kinds[options.command].of(saved)
+        print_help(settings, f"uvim-fsq {options.command} MODEL")
         return
     name = getattr(options, "config", None) or "depth"
     config, _ = load_config(name, options.variant, options.preset)

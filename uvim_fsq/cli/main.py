@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from uvim_fsq import __version__
-from uvim_fsq.cli import export, score_fid, score_panoptic
+from uvim_fsq.cli import codes, export, score_fid, score_panoptic
 from uvim_fsq.cli.options import (
     MODEL_HELP,
     Parser,
@@ -19,6 +19,7 @@ from uvim_fsq.cli.options import (
 
 # Each adds its options with `add(commands)` and works in `run(options, words)`.
 _MODULES = {
+    "codes": codes,
     "export": export,
     "score_panoptic": score_panoptic,
     "score_fid": score_fid,

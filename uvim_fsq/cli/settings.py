@@ -56,6 +56,21 @@ class EvaluationSettings:
         return cls(config.data, config.evaluation, config.loader_threads)
 
 
+@dataclass(frozen=True)
+class LoadingSettings:
+    """The settings of a run that say what is read, and how."""
+
+    data: Annotated[DataConfig, tyro.conf.AvoidSubcommands]
+    """What is read."""
+    loader_threads: int
+    """Threads that read; 0 for one per core."""
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "LoadingSettings":
+        """Those of a run."""
+        return cls(config.data, config.loader_threads)
+
+
 def with_source(config: RunConfig, source: str | None) -> RunConfig:
     """The settings with another kind of data, at its defaults; unchanged for None or the same."""
     if source is None or config.data.kind == source:

@@ -1,0 +1,79 @@
+"""What a data set's codes amount to, in numbers."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uvim_fsq.quantizers import codebook_perplexity, codebook_usage, expected_usage
+from uvim_fsq.types import Float, Int
+
+
+def code_statistics(
+    histogram: Int[np.ndarray, "k"], bits: Float[np.ndarray, "b"] | None
+) -> dict[str, Any]:
+    """How the codebook is used and, from the bits of each picture's code, what the codes cost.
+
+    `usage` and `perplexity` as in `CodebookEvaluator`; `usage_by_chance` is what so many uniform
+    draws would use.
+    """
+    k, n = len(histogram), int(histogram.sum())
+    most = int(histogram.argmax())
+    statistics: dict[str, Any] = {
+        "indices": n,
+        "usage": float(codebook_usage(histogram)),
+        "usage_by_chance": expected_usage(k, n),
+        "perplexity": float(codebook_perplexity(histogram)),
+        "codewords_used": int((histogram > 0).sum()),
+        "most_used": {"index": most, "share": float(histogram[most] / n)},
+    }
+    if bits is not None:
+        mean = float(bits.mean(dtype=np.float64))
+        statistics["bits_per_image"] = mean
+        statistics["bits_per_index"] = mean * len(bits) / n
+    return statistics
+
+
+def print_codes(
+    description: Mapping[str, Any],
+    statistics: Mapping[str, Any],
+    speed: float,
+    folder: Path,
+) -> None:
+    """Prints a short table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    length, k = description["code_length"], description["codebook_size"]
+    parts = ", ".join(f"{p['pictures']:,} {p['part']}" for p in description["parts"])
+    most = statistics["most_used"]
+    rows = [
+        ("pictures", parts),
+        ("indices", f"{statistics['indices']:,}, {length} a picture"),
+        (
+            "codebook usage",
+            f"{statistics['usage']:.1%} of {k:,} codewords (uniform draws: "
+            f"{statistics['usage_by_chance']:.1%})",
+        ),
+        ("perplexity", f"{statistics['perplexity']:,.1f}"),
+        ("most used codeword", f"{most['index']}, {most['share']:.2%} of the indices"),
+    ]
+    fixed = math.log2(k)
+    for name, size in (("index", 1), ("image", length)):
+        if f"bits_per_{name}" in statistics:
+            bits = statistics[f"bits_per_{name}"]
+            rows.append(
+                (
+                    f"bits per {name}",
+                    f"{bits:.2f} under stage II ({fixed * size:.2f} at fixed length)",
+                )
+            )
+    rows.append(("images per second", f"{speed:,.1f}"))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=None if Console().is_terminal else 120, soft_wrap=True)
+    console.print(table)
+    console.print(f"codes: {folder}", highlight=False)

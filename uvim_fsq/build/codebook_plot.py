@@ -1,0 +1,117 @@
+"""A picture of how a codebook is used."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uvim_fsq.quantizers import codebook_perplexity, codebook_usage
+from uvim_fsq.types import Int
+
+_USED, _LEVELS, _UNIFORM, _UNUSED = "#2a6f97", "#61a5c2", "#d1495b", "#eeeeee"
+
+
+def level_shares(
+    histogram: Int[np.ndarray, "k"], levels: Sequence[int]
+) -> list[np.ndarray]:
+    """For each channel of an FSQ codebook, the share of the indices that have each of its levels."""
+    # The first channel changes fastest, so it is the last axis.
+    cube = histogram.reshape(tuple(reversed(levels)))
+    shares = []
+    for channel in range(len(levels)):
+        others = tuple(a for a in range(len(levels)) if a != len(levels) - 1 - channel)
+        shares.append(cube.sum(others) / max(histogram.sum(), 1))
+    return shares
+
+
+def save_histogram(
+    path: Path,
+    histogram: Int[np.ndarray, "k"],
+    levels: Sequence[int] | None,
+    title: str,
+) -> None:
+    """Draws the codewords by falling frequency and, for FSQ, the use of each channel's levels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    channels = len(levels) if levels else 0
+    figure = Figure(
+        figsize=(9, 6.2 if channels else 4.4), dpi=130, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    rows = figure.subfigures(
+        2 if channels else 1,
+        1,
+        height_ratios=[2, 1] if channels else None,
+        squeeze=False,
+    )[:, 0]
+    usage, k = float(codebook_usage(histogram)), len(histogram)
+    figure.suptitle(
+        f"{title}: {usage:.1%} of {k:,} codewords used, perplexity "
+        f"{float(codebook_perplexity(histogram)):,.1f}, {int(histogram.sum()):,} indices",
+        fontsize=11,
+    )
+    _draw_sorted(rows[0].subplots(), histogram)
+    if levels:
+        _draw_levels(rows[1], level_shares(histogram, levels))
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, format="png")
+    temporary.replace(path)
+
+
+def _draw_sorted(axes: Any, histogram: np.ndarray) -> None:
+    """Counts by rank, beside what every codeword would have if all were used alike."""
+    used = np.sort(histogram[histogram > 0])[::-1]
+    k, uniform = len(histogram), histogram.sum() / len(histogram)
+    lowest = 0.7 * min(used[-1], uniform)
+    edges = np.arange(len(used) + 1) + 0.5
+    axes.stairs(used, edges, baseline=lowest, fill=True, color=_USED)
+    axes.axhline(uniform, color=_UNIFORM, linestyle="--", linewidth=1.2)
+    axes.annotate(
+        f"all alike: {uniform:,.3g}",
+        (k + 0.5, uniform),
+        xytext=(-4, 4),
+        textcoords="offset points",
+        ha="right",
+        color=_UNIFORM,
+        fontsize=9,
+    )
+    if len(used) < k:
+        axes.axvspan(len(used) + 0.5, k + 0.5, color=_UNUSED, linewidth=0, zorder=0)
+        axes.annotate(
+            f"{k - len(used):,} never used",
+            ((len(used) + k + 1) / 2, 0.5),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            fontsize=9,
+        )
+    axes.set_yscale("log")
+    axes.set(
+        xlim=(0.5, k + 0.5),
+        ylim=(lowest, 1.5 * max(used[0], uniform)),
+        xlabel="codewords, most frequent first",
+        ylabel="times used",
+    )
+    _plain(axes)
+
+
+def _draw_levels(figure: Any, shares: Sequence[np.ndarray]) -> None:
+    """A small panel for each channel."""
+    panels = figure.subplots(1, len(shares), sharey=True, squeeze=False)[0]
+    for channel, (axes, share) in enumerate(zip(panels, shares, strict=True)):
+        half = len(share) // 2
+        digits = np.arange(len(share)) - half
+        axes.bar(digits, 100 * share, width=0.8, color=_LEVELS)
+        axes.axhline(100 / len(share), color=_UNIFORM, linestyle="--", linewidth=1.2)
+        axes.set_title(f"channel {channel + 1}: {len(share)} levels", fontsize=9)
+        step = math.ceil(len(share) / 9)
+        axes.set_xticks(digits[half % step :: step])
+        _plain(axes)
+    panels[0].set_ylabel("% of indices")
+
+
+def _plain(axes: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
