@@ -80,6 +80,9 @@ def categories_of(config: PanopticConfig) -> tuple[Category, ...]:
 def with_categories(config: RunConfig, source: Source) -> RunConfig:
     """The settings with the categories of the data, where the task has any.
 
+    Settings of a trained model name the categories that it knows. For data with others the number
+    of classes follows the data again, unless the model was given more than it had categories.
+
     Raises:
       ConfigError: if the data has none, or more than the settings have classes.
     """
@@ -90,7 +93,10 @@ def with_categories(config: RunConfig, source: Source) -> RunConfig:
             "the panoptic task needs data with categories, and this source has none: choose "
             "another --source"
         )
-    classes = config.task.classes or len(source.categories) + 1
+    known, classes = config.task.categories, config.task.classes
+    others = [c.name for c in known] != [c.name for c in source.categories]
+    if not classes or (known and others and classes == len(known) + 1):
+        classes = len(source.categories) + 1
     if classes <= len(source.categories):
         raise ConfigError(
             f"task.classes is {classes}, void included, but the data has "

@@ -1,4 +1,4 @@
-"""Finds and runs configuration files."""
+"""Finds the settings that a CONFIG stands for: a Python file, a trained model, or a JSON file."""
 
 import importlib
 import importlib.util
@@ -7,17 +7,41 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from uvim_fsq.config import ConfigError, RunConfig
+from uvim_fsq import config_json
+from uvim_fsq.config import ConfigError, RunConfig, replace
 
 
 def load_config(
     name: str, variant: str | None = None, preset: str | None = None
 ) -> tuple[RunConfig, str]:
-    """The settings that a configuration gives, and the name `<config>-<variant>-<preset>`.
+    """The settings that a CONFIG gives, and a name for the run.
 
-    `name` is a path of a Python file with `get_config(variant, preset)`, or the name of a module
-    of `configs`; `configs/depth.py` means that module where there is no such file.
+    `name` is one of these, tried in this order:
+
+    - a Python file with `get_config(variant, preset)`; the run is `<config>-<variant>-<preset>`;
+    - a JSON file of settings, as `uvim-fsq config` prints it: `<file>`;
+    - the name of a module of `configs`; `configs/depth.py` means that module where there is no
+      such file. A folder of the same name needs a slash: `./depth`;
+    - a trained model: a run, a bundle, or OWNER/NAME on the Hugging Face Hub; `from-<folder>`, so
+      that it never is the model's own folder.
+
+    The settings of a model are taken as they are, but for `output.directory`; a run's or bundle's
+    `config.json` is as good as its folder.
+
+    Raises:
+      ConfigError: if there is no such thing, or it cannot be used.
+      WeightsError: if it cannot be fetched.
     """
+    file = _settings_file(name)
+    if file is not None:
+        if variant is not None or preset is not None:
+            option = "--preset" if variant is None else "--variant"
+            raise ConfigError(
+                f"{option} belongs to configuration files, and {name} has settings of its own: "
+                "leave it out, or change single settings such as --stage1.steps."
+            )
+        config = replace(config_json.load(file), output__directory="")
+        return config, _run_name(name, file)
     module = _module(name)
     get_config = getattr(module, "get_config", None)
     parameters = (
@@ -40,6 +64,40 @@ def load_config(
     return config, f"{Path(name).stem}-{variant}-{preset}"
 
 
+def is_model(name: str) -> bool:
+    """Whether a CONFIG that `load_config` took is a trained model, which has weights too."""
+    path = Path(name)
+    return path.suffix not in (".py", ".json") and not _is_built_in(name)
+
+
+def _settings_file(name: str) -> Path | None:
+    """The JSON file of a name that stands for settings or a trained model."""
+    path = Path(name)
+    if path.suffix == ".json" and path.is_file():
+        return path
+    if path.suffix == ".py" or _is_built_in(name):
+        return None
+    if path.exists() or path.parent.exists():
+        file = path / "config.json"
+        return file if file.is_file() else None
+    from uvim_fsq.weights import hub
+
+    return hub.snapshot(name) / "config.json" if hub.is_name(name) else None
+
+
+def _is_built_in(name: str) -> bool:
+    folder = "/" in name and Path(name).is_dir()
+    return str(Path(name)) in _built_in_names() and not folder
+
+
+def _run_name(name: str, file: Path) -> str:
+    if file.name != "config.json":
+        return file.stem
+    if Path(name).exists():
+        return f"from-{file.resolve().parent.name}"
+    return f"from-{name.partition('@')[0].rpartition('/')[2]}"
+
+
 def _module(name: str) -> ModuleType:
     path = Path(name)
     if path.suffix == ".py" and path.is_file():
@@ -49,8 +107,9 @@ def _module(name: str) -> ModuleType:
     found = importlib.util.find_spec(f"configs.{built_in}") if as_named else None
     if found is None:
         raise ConfigError(
-            f"there is no configuration {name}: expected a Python file, or the name of one "
-            f"that comes along ({', '.join(_built_in_names())}). It comes before the options."
+            f"there is no configuration {name}: expected a Python file, the name of one "
+            f"that comes along ({', '.join(_built_in_names())}), a trained model, or a JSON file "
+            "of settings. It comes before the options."
         )
     return importlib.import_module(f"configs.{built_in}")
 
