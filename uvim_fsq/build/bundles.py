@@ -15,9 +15,10 @@ import jax
 
 import uvim_fsq
 from uvim_fsq import config_json
+from uvim_fsq.build.bundle_model import expected_variables
 from uvim_fsq.build.held import HeldModel, hold
 from uvim_fsq.build.model_card import model_card
-from uvim_fsq.build.trained import Trained, expected_variables, open_trained
+from uvim_fsq.build.trained import Trained, open_trained
 from uvim_fsq.config import RunConfig, replace
 from uvim_fsq.types import Tree
 from uvim_fsq.weights import bundle

@@ -14,6 +14,7 @@ class HeldModel:
     """A `Trained` that was read once: what is used is what is saved, even if its run goes on."""
 
     path: Path
+    name: str
     config: RunConfig
     held: Mapping[str, TrainedStage]
     notes: Mapping[str, Any]
@@ -39,4 +40,6 @@ def hold(trained: Trained, seed: int | None = None) -> HeldModel:
     stage2 = trained.stage2(seed)
     if stage2 is not None:
         held["stage2"] = stage2
-    return HeldModel(trained.path, trained.config, held, trained.details())
+    return HeldModel(
+        trained.path, trained.name, trained.config, held, trained.details()
+    )

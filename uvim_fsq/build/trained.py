@@ -1,18 +1,20 @@
 """A trained model wherever it is kept: a run directory, or a bundle here or on the Hugging Face Hub."""
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 
 from uvim_fsq import config_json
 from uvim_fsq.build import objects
+from uvim_fsq.build.bundle_model import BundleModel, expected_variables
 from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, tree_hash
 from uvim_fsq.build.tasks import build_task
+from uvim_fsq.build.trained_protocol import Trained, TrainedStage
 from uvim_fsq.config import ConfigError, RunConfig, replace
 from uvim_fsq.training.checkpoint import Checkpoints
 from uvim_fsq.training.state import abstract_state
@@ -20,55 +22,33 @@ from uvim_fsq.types import Tree
 from uvim_fsq.weights import bundle, hub
 from uvim_fsq.weights.errors import WeightsError
 
-
-@dataclass(frozen=True)
-class TrainedStage:
-    """The variables of a stage, and which ones they are.
-
-    `record` has `step` and `hash`, and for stage II `seed` where it is known.
-    """
-
-    variables: Tree
-    record: Mapping[str, Any]
-
-
-@runtime_checkable
-class Trained(Protocol):
-    """A trained model: its settings, and the variables of its stages."""
-
-    @property
-    def path(self) -> Path:
-        """Where it lies."""
-        ...
-
-    @property
-    def config(self) -> RunConfig:
-        """Its settings."""
-        ...
-
-    def stage1(self, checkpoint: str | None = None) -> TrainedStage:
-        """Stage I; `checkpoint` is "best", "last", or what the settings say."""
-        ...
-
-    def stage2(self, seed: int | None = None) -> TrainedStage | None:
-        """Stage II with a seed, by default the first there is; None if there is none."""
-        ...
-
-    def details(self) -> Mapping[str, Any]:
-        """What is known of it beside its settings, such as scores."""
-        ...
+__all__ = [
+    "BundleModel",
+    "RunModel",
+    "Trained",
+    "TrainedStage",
+    "expected_variables",
+    "open_trained",
+]
 
 
 def open_trained(model: str | Path) -> Trained:
-    """The model at a path, or of a name OWNER/NAME on the Hugging Face Hub if there is no such path.
+    """The model at a path, or of a name on the Hugging Face Hub if there is no such path.
+
+    Names are OWNER/NAME, with @REVISION after it or hf:// before, which no path is mistaken for.
 
     Raises:
       ConfigError: if there is no model there.
       WeightsError: if a bundle cannot be read or fetched.
     """
-    path = Path(model)
-    if not path.exists() and hub.is_name(str(model)):
-        path = hub.snapshot(str(model))
+    path, text = Path(model), str(model)
+    if not path.exists() and hub.is_name(text):
+        if not hub.is_address(text) and path.parent.is_dir():
+            raise ConfigError(
+                f"{path} is not there{_nearest(path)}; if a model on the Hugging Face Hub is meant "
+                f"and not the folder {path.parent} here, write hf://{path}"
+            )
+        path = hub.snapshot(text)
     if bundle.is_bundle(path):
         return BundleModel(path)
     if (path / bundle.CARD).is_file() and not (path / "stage1").exists():
@@ -93,7 +73,17 @@ def _found(path: Path) -> str:
         return (
             "a .npz file: make a bundle of it first (uvim-fsq import-big-vision --help)"
         )
-    return "a file" if path.exists() else "nothing there"
+    return "a file" if path.exists() else f"nothing there{_nearest(path)}"
+
+
+def _nearest(path: Path) -> str:
+    """A question that offers folders beside a path that is not there, or nothing."""
+    if not path.parent.is_dir():
+        return ""
+    names = [folder.name for folder in path.parent.iterdir() if folder.is_dir()]
+    close = difflib.get_close_matches(path.name, names, n=3)
+    offers = " or ".join(str(path.parent / name) for name in close)
+    return f" (did you mean {offers}?)" if offers else ""
 
 
 @dataclass(frozen=True)
@@ -101,6 +91,11 @@ class RunModel:
     """The model of a run directory."""
 
     path: Path
+
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        return self.path.resolve().name
 
     @property
     def run(self) -> RunDirectory:
@@ -162,72 +157,6 @@ class RunModel:
             data = config_json.to_dict(other.config.data)
             details["stage1_data"] = other.details().get("stage1_data", data)
         return details
-
-
-@dataclass(frozen=True)
-class BundleModel:
-    """The model of a bundle."""
-
-    path: Path
-
-    @property
-    def config(self) -> RunConfig:
-        """The settings of the run that it comes from."""
-        if not (self.path / bundle.SETTINGS).is_file():
-            raise WeightsError(
-                f"{self.path} holds {bundle.WEIGHTS} and no {bundle.SETTINGS}, which says what "
-                "model that is: copy or download the whole bundle"
-            )
-        return config_json.load(self.path / bundle.SETTINGS)
-
-    def stage1(self, checkpoint: str | None = None) -> TrainedStage:
-        """Stage I; a bundle holds one checkpoint."""
-        del checkpoint
-        stage = self._stage("stage1")
-        if stage is None:
-            raise WeightsError(f"{self.path / bundle.WEIGHTS} holds no stage I")
-        return stage
-
-    def stage2(self, seed: int | None = None) -> TrainedStage | None:
-        """Stage II, if it is there; a bundle holds one.
-
-        Raises:
-          ConfigError: if it is known to be of another seed.
-        """
-        held = self.details().get("stage2_seed")
-        if seed is not None and held not in (None, seed):
-            raise ConfigError(
-                f"{self.path} holds stage II of seed {held}, and seed {seed} was asked for: "
-                "leave the seed out, or give the run that it comes from"
-            )
-        stage = self._stage("stage2")
-        if stage is None or held is None:
-            return stage
-        return TrainedStage(stage.variables, {**stage.record, "seed": held})
-
-    def details(self) -> Mapping[str, Any]:
-        """As written into the bundle."""
-        return bundle.read_header(self.path).details
-
-    def _stage(self, name: str) -> TrainedStage | None:
-        header = bundle.read_header(self.path)
-        if name not in header.stages:
-            return None
-        expected = expected_variables(self.config, name)
-        variables = bundle.read_stage(self.path, name, expected)
-        record = {"step": header.details.get("steps", {}).get(name)}
-        return TrainedStage(variables, record | {"hash": tree_hash(variables)})
-
-
-def expected_variables(config: RunConfig, stage: str) -> Tree:
-    """Shapes and dtypes of the variables of `stage1` or `stage2` of a model with these settings."""
-    if stage == "stage1":
-        task = build_task(config.task)
-        model = objects.build_stage1(config, task)
-        init = partial(objects.init_stage1, model, task)
-    else:
-        init = partial(objects.init_stage2, objects.build_stage2(config))
-    return dict(jax.eval_shape(init, jax.random.key(0)))
 
 
 def _restore(

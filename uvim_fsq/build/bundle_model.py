@@ -1,0 +1,91 @@
+"""The trained model of a bundle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from uvim_fsq import config_json
+from uvim_fsq.build import objects
+from uvim_fsq.build.run_directory import tree_hash
+from uvim_fsq.build.tasks import build_task
+from uvim_fsq.build.trained_protocol import TrainedStage
+from uvim_fsq.config import ConfigError, RunConfig
+from uvim_fsq.types import Tree
+from uvim_fsq.weights import bundle, hub
+from uvim_fsq.weights.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class BundleModel:
+    """The model of a bundle."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Of the folder, or of the repository on the Hugging Face Hub."""
+        path = self.path.resolve()
+        return hub.cached_name(path) or path.name
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings of the run that it comes from."""
+        if not (self.path / bundle.SETTINGS).is_file():
+            raise WeightsError(
+                f"{self.path} holds {bundle.WEIGHTS} and no {bundle.SETTINGS}, which says what "
+                "model that is: copy or download the whole bundle"
+            )
+        return config_json.load(self.path / bundle.SETTINGS)
+
+    def stage1(self, checkpoint: str | None = None) -> TrainedStage:
+        """Stage I; a bundle holds one checkpoint."""
+        del checkpoint
+        stage = self._stage("stage1")
+        if stage is None:
+            raise WeightsError(f"{self.path / bundle.WEIGHTS} holds no stage I")
+        return stage
+
+    def stage2(self, seed: int | None = None) -> TrainedStage | None:
+        """Stage II, if it is there; a bundle holds one.
+
+        Raises:
+          ConfigError: if it is known to be of another seed.
+        """
+        held = self.details().get("stage2_seed")
+        if seed is not None and held not in (None, seed):
+            raise ConfigError(
+                f"{self.path} holds stage II of seed {held}, and seed {seed} was asked for: "
+                "leave the seed out, or give the run that it comes from"
+            )
+        stage = self._stage("stage2")
+        if stage is None or held is None:
+            return stage
+        return TrainedStage(stage.variables, {**stage.record, "seed": held})
+
+    def details(self) -> Mapping[str, Any]:
+        """As written into the bundle."""
+        return bundle.read_header(self.path).details
+
+    def _stage(self, name: str) -> TrainedStage | None:
+        header = bundle.read_header(self.path)
+        if name not in header.stages:
+            return None
+        expected = expected_variables(self.config, name)
+        variables = bundle.read_stage(self.path, name, expected)
+        record = {"step": header.details.get("steps", {}).get(name)}
+        return TrainedStage(variables, record | {"hash": tree_hash(variables)})
+
+
+def expected_variables(config: RunConfig, stage: str) -> Tree:
+    """Shapes and dtypes of the variables of `stage1` or `stage2` of a model with these settings."""
+    if stage == "stage1":
+        task = build_task(config.task)
+        model = objects.build_stage1(config, task)
+        init = partial(objects.init_stage1, model, task)
+    else:
+        init = partial(objects.init_stage2, objects.build_stage2(config))
+    return dict(jax.eval_shape(init, jax.random.key(0)))
