@@ -95,8 +95,9 @@ def write_codes(
       (16000, 16)
     """
     enable_compilation_cache()
-    if limit is not None:
-        at_least(1, "limit", limit)
+    for name, value in (("limit", limit), ("batch_size", batch_size)):
+        if value is not None:
+            at_least(1, name, value)
     trained = open_trained(model)
     config = dataclasses.replace(trained.config, **(changes or {}))
     codebook_size = objects.build_quantizer(config.quantizer).codebook_size

@@ -48,12 +48,7 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     from uvim_fsq.build.trained import open_trained
     from uvim_fsq.cli.commands import changed_settings
     from uvim_fsq.cli.settings import LoadingSettings
-    from uvim_fsq.config_require import at_least
 
-    for option in ("--limit", "--batch-size"):
-        value = getattr(options, option[2:].replace("-", "_"))
-        if value is not None:
-            at_least(1, option, value)
     saved = open_trained(options.run).config
     changes = changed_settings(saved, LoadingSettings, options.source, words, _OPTIONS)
 

@@ -136,10 +136,11 @@ def print_settings_help(options: argparse.Namespace) -> None:
     """Prints the settings that a command takes, at their values in the configuration or run."""
     kinds = {"evaluate": EvaluationSettings, "codes": LoadingSettings}
     if options.command in kinds:
-        from uvim_fsq.build.trained import open_trained
+        saved = RunConfig()
+        if getattr(options, "run", None):
+            from uvim_fsq.build.trained import open_trained
 
-        run = getattr(options, "run", None)
-        saved = open_trained(run).config if run else RunConfig()
+            saved = open_trained(options.run).config
         settings = kinds[options.command].of(saved)
         print_help(settings, f"uvim-fsq {options.command} MODEL")
         return
