@@ -42,6 +42,7 @@ from uvim_fsq.training.signals import StopSignals
 from uvim_fsq.training.state import abstract_state, create_state
 from uvim_fsq.training.step import check_batch_size, make_step, replicated
 from uvim_fsq.training.writers import JsonLines, TensorBoard
+from uvim_fsq.weights.bundle import is_bundle
 
 
 def train(
@@ -66,6 +67,10 @@ def train(
     enable_compilation_cache()
     run = RunDirectory(directory)
     # All that can be wrong is found before anything is written.
+    if is_bundle(directory):
+        raise ConfigError(
+            f"{directory} is a bundle, which stays as it is: choose another --output.directory"
+        )
     for number in stages:
         stage = config.stage1 if number == 1 else config.stage2
         check_batch_size(stage.batch_size, stage.micro_batches, jax.device_count())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq import config_json
-from uvim_fsq.cli.config_file import load_config
+from uvim_fsq.cli.config_file import is_model, load_config
 from uvim_fsq.cli.settings import (
     EvaluationSettings,
     LoadingSettings,
@@ -38,6 +38,12 @@ def train(options: argparse.Namespace, words: list[str]) -> None:
         stages, stage1 = (2,), options.stage1
     check(config, stages)
     directory = Path(config.output.directory or Path("runs") / name)
+    scratch = is_model(options.config) and not (config.init_from or stage1)
+    if scratch and not directory.exists():
+        print(
+            f"{options.config} gives its settings, and the weights start from scratch: to start "
+            f"from its weights, add --init-from {options.config}"
+        )
 
     from uvim_fsq.build.train import train as train_stages
 
@@ -161,4 +167,16 @@ def _settled(options: argparse.Namespace, words: list[str]) -> tuple[RunConfig, 
     known = ["--variant", "--preset", "--source", "--codebook-size"]
     if options.command == "train":
         known += ["--stage", "--stage1", "--stage2-seed"]
-    return override(config, words, known), name
+    settled = override(config, words, known)
+    if is_model(options.config):
+        settled = _of_other_data(config, settled)
+    return settled, name
+
+
+def _of_other_data(before: RunConfig, after: RunConfig) -> RunConfig:
+    """A model's settings on other data do without the place where the old data was scored."""
+    old, new = (getattr(config.data, "path", "") for config in (before, after))
+    score = [getattr(config.data, "evaluation_path", "") for config in (before, after)]
+    if old == new or score[0] != score[1] or not score[1]:
+        return after
+    return replace_settings(after, data__evaluation_path="")
