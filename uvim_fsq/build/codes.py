@@ -33,7 +33,6 @@ from uvim_fsq.config import (
     ScenesConfig,
     TfdsConfig,
 )
-from uvim_fsq.config_require import at_least
 from uvim_fsq.data.pipeline import evaluation_batches
 from uvim_fsq.data.source import Source
 from uvim_fsq.stage2.model import START_TOKEN, indices_to_tokens
@@ -96,8 +95,8 @@ def write_codes(
     """
     enable_compilation_cache()
     for name, value in (("limit", limit), ("batch_size", batch_size)):
-        if value is not None:
-            at_least(1, name, value)
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} must be at least 1, found {value}")
     trained = open_trained(model)
     config = dataclasses.replace(trained.config, **(changes or {}))
     codebook_size = objects.build_quantizer(config.quantizer).codebook_size
