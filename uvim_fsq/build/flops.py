@@ -5,7 +5,9 @@ normalization, softmax and the gathered label embedding (additions alone) count 
 self-attention counts half of its scores, those that are needed, in training as in sampling. A
 training step counts each product three times: forward, and the gradients of both its factors; the
 head loss computes nothing twice, so the chunks of the heads change nothing. The search for the
-nearest codeword has no gradient and counts once.
+nearest codeword has no gradient and counts once. What the backward pass computes again to save
+memory (`rematerialize`) is no part of these counts, so that speeds given as operations per second
+compare whatever is kept; `stage1_recomputation` and `stage2_recomputation` give it apart.
 
 The compiler's own figure (`compiled.cost_analysis()`) takes a scanned layer once and counts
 elementwise work, hence this count; the tests compare the two where all is unrolled.
@@ -116,6 +118,37 @@ def stage2_training(
         for name, flops in (stage2_encoder(model) | stage2_decoder(model)).items()
     }
     return parts | {"frozen encoder": total(stage1_encoder(stage1, plane_dtype))}
+
+
+def stage1_recomputation(model: Stage1Model, rematerialize: str) -> float:
+    """What the backward pass of a training step computes again, see `nn.transformer.scan_layers`."""
+    layers = model.encoder_depth + model.decoder_depth
+    positions = _positions(model)
+    attention = layers * _attention(positions, positions, model.width)
+    return _recomputed(rematerialize, _transformer(model, layers), attention)
+
+
+def stage2_recomputation(model: Stage2Model, rematerialize: str) -> float:
+    """As `stage1_recomputation`, of stage II; the frozen encoder has no backward pass."""
+    encoder, decoder = stage2_encoder(model), stage2_decoder(model)
+    positions = _positions(model)
+    attention = (
+        model.encoder_depth * _attention(positions, positions, model.width)
+        + decoder["causal self-attention"]
+        + decoder["cross-attention"]
+    )
+    layers = (
+        encoder["encoder"]
+        + encoder["cross keys and values"]
+        + total(decoder)
+        - decoder["logits"]
+    )
+    return _recomputed(rematerialize, layers, attention)
+
+
+def _recomputed(rematerialize: str, layers: float, attention: float) -> float:
+    """All of the layers' forward pass, its products without weights, or nothing."""
+    return {"nothing": 0.0, "cheap": attention, "everything": layers}[rematerialize]
 
 
 def sampling(model: Stage2Model) -> Flops:

@@ -8,7 +8,15 @@ import sys
 from collections.abc import Callable, Sequence
 
 from uvim_fsq import __version__
-from uvim_fsq.cli import codes, export, score_fid, score_panoptic
+from uvim_fsq.cli import (
+    codes,
+    describe,
+    export,
+    export_big_vision,
+    import_big_vision,
+    score_fid,
+    score_panoptic,
+)
 from uvim_fsq.cli.options import (
     MODEL_HELP,
     Parser,
@@ -20,7 +28,10 @@ from uvim_fsq.cli.options import (
 # Each adds its options with `add(commands)` and works in `run(options, words)`.
 _MODULES = {
     "codes": codes,
+    "describe": describe,
     "export": export,
+    "export_big_vision": export_big_vision,
+    "import_big_vision": import_big_vision,
     "score_panoptic": score_panoptic,
     "score_fid": score_fid,
 }

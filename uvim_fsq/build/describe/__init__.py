@@ -1,0 +1,1 @@
+"""What a configuration costs, from shapes alone: parameters, arithmetic, memory, time."""

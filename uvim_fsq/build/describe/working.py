@@ -1,0 +1,102 @@
+"""What a step needs for a moment beside what it keeps: one layer, the heads, the codebook's search.
+
+These are counts of the large arrays that stand beside one another at the fullest moment of each
+part. The counts come from looking at what XLA's compiler for processors allots, see
+`tests/build/test_memory.py`; a compiler for accelerators fuses more, and its own will be less.
+"""
+
+import math
+
+import jax.numpy as jnp
+
+from uvim_fsq.build.describe.models import Models, Stage
+from uvim_fsq.nn.patches import grid_size
+from uvim_fsq.quantizers import VQ
+from uvim_fsq.stage1.heads import number_of_chunks
+from uvim_fsq.stage1.model import Stage1Model
+from uvim_fsq.stage2.model import Stage2Model
+
+SCORES = 4
+"""Arrays of attention's scores (b heads q s), float32: weights, their gradient, copies of both."""
+TOKENS = 16
+"""Arrays of tokens (b s d) in a layer's backward pass: inputs, projections, their gradients."""
+HIDDEN = 5
+"""Arrays as wide as the MLP (b s mlp) in its backward pass."""
+LOGITS = 3
+"""Arrays of logits, float32: themselves, their softmax, their gradient."""
+LABEL_PIXELS = 16
+"""Pixels of each patch whose label embeddings are gathered at once on an accelerator."""
+
+_FLOAT32 = 4
+
+
+def positions(model: Stage1Model | Stage2Model) -> int:
+    """Patches of an image."""
+    return math.prod(grid_size(model.image_size, model.patch_size))
+
+
+def itemsize(model: Stage1Model | Stage2Model) -> int:
+    """Bytes of an activation."""
+    return jnp.dtype(model.dtype).itemsize
+
+
+def training(models: Models, stage: Stage, images: int) -> dict[str, int]:
+    """Bytes by part for so many images at once; the largest counts, they come one after another."""
+    if stage is models.stage1:
+        return _stage1(models, images)
+    return _stage2(models, images)
+
+
+def _stage1(models: Models, images: int) -> dict[str, int]:
+    model = models.autoencoder
+    tokens = images * positions(model)
+    pixels = math.prod(model.patch_size)
+    per_pixel = _FLOAT32 * tokens * sum(model.channels.values())
+    chunks = number_of_chunks(pixels, per_pixel, models.chunk_bytes)
+    parts = {
+        "a layer": layer(model, images, positions(model), positions(model)),
+        "head logits": LOGITS * per_pixel * pixels // chunks,
+        "label embedding": _FLOAT32 * LABEL_PIXELS * tokens * model.width,
+    }
+    if isinstance(model.quantizer, VQ):
+        distances = images * model.code_length * model.quantizer.codebook_size
+        parts["nearest codeword"] = 2 * _FLOAT32 * distances
+    return parts
+
+
+def _stage2(models: Models, images: int) -> dict[str, int]:
+    model = models.code_model
+    patches, length = positions(model), model.code_length
+    logits = _FLOAT32 * images * length * model.vocabulary_size
+    frozen = _stage1(models, images)
+    return {
+        "a layer of the encoder": layer(model, images, patches, patches),
+        "a layer of the decoder": layer(model, images, length, max(patches, length)),
+        "logits": LOGITS * logits,
+        "frozen encoder": max(
+            frozen[part]
+            for part in ("a layer", "label embedding", "nearest codeword")
+            if part in frozen
+        ),
+    }
+
+
+def layer(
+    model: Stage1Model | Stage2Model, images: int, queries: int, keys: int
+) -> int:
+    """The backward pass of one layer: its attention or its MLP, whichever takes more."""
+    size = itemsize(model)
+    scores = _FLOAT32 * images * model.num_heads * queries * keys
+    attention = SCORES * scores if model.attention == "xla" else 0
+    tokens = TOKENS * size * images * queries * model.width
+    hidden = HIDDEN * size * images * queries * model.mlp_width
+    return tokens + max(attention, hidden)
+
+
+def forward_layer(model: Stage1Model | Stage2Model, images: int, queries: int) -> int:
+    """One layer without a backward pass: its scores twice, or its hidden layer twice."""
+    size = itemsize(model)
+    scores = _FLOAT32 * images * model.num_heads * queries * queries
+    attention = 2 * scores if model.attention == "xla" else 0
+    hidden = 2 * size * images * queries * model.mlp_width
+    return 5 * size * images * queries * model.width + max(attention, hidden)
