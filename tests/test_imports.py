@@ -64,6 +64,7 @@ MAY_IMPORT = {
     "uvim_fsq.experiment": (
         *TOP,
         *("uvim_fsq.training.signals", "uvim_fsq.training.writers"),
+        "uvim_fsq.training.progress",
     ),
     "uvim_fsq.cli": TOP,
     "evaluators": ("uvim_fsq.types",),

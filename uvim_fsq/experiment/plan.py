@@ -112,12 +112,8 @@ class Plan:
             return self.run(job).stage1.done.exists()
         return self.record_file(job).exists()
 
-    def open(self) -> None:
-        """Makes the directory, or finds it made for the same rows; rows and seeds may be added.
-
-        Raises:
-          ConfigError: if a row has other settings there, or cannot be trained.
-        """
+    def check(self) -> None:
+        """Raises ConfigError if a row cannot be trained, or has other settings in the directory."""
         for name, config in self.rows.items():
             if isinstance(config.quantizer, IdentityConfig):
                 raise ConfigError(
@@ -127,10 +123,7 @@ class Plan:
                 check(config)
             except ConfigError as error:
                 raise ConfigError(f"row {name}: {error}") from None
-        known = self.directory / "experiment.json"
-        before: dict[str, Any] = {"rows": {}}
-        if known.exists():
-            before = json.loads(known.read_text())
+        before = self._before()
         for name, config in self.rows.items():
             old = before["rows"].get(name)
             found = differences(_identity(old), _identity(_row(config))) if old else []
@@ -139,10 +132,24 @@ class Plan:
                     f"{self.directory} holds another experiment (row {name}: {'; '.join(found)}): "
                     "give another --output, or the same settings to continue"
                 )
+
+    def _before(self) -> dict[str, Any]:
+        """The plan that the directory holds."""
+        known = self.directory / "experiment.json"
+        return json.loads(known.read_text()) if known.exists() else {"rows": {}}
+
+    def open(self) -> None:
+        """Makes the directory, or finds it made for the same rows; rows and seeds may be added.
+
+        Raises:
+          ConfigError: as `check` does.
+        """
+        self.check()
+        before = self._before()
         self.directory.mkdir(parents=True, exist_ok=True)
         rows = {name: _row(config) for name, config in self.rows.items()}
         write_json(
-            known,
+            self.directory / "experiment.json",
             {
                 "format": FORMAT,
                 "title": self.title,

@@ -1,0 +1,68 @@
+"""Studies: Python files that give an experiment its rows, such as `configs/studies/variants.py`."""
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from uvim_fsq import config_json
+from uvim_fsq.config import ConfigError, RunConfig
+
+
+def load_study(name: str) -> ModuleType:
+    """The module of a study: a Python file, or one that comes along, by its name.
+
+    Raises:
+      ConfigError: if there is none, or it has no `TITLE` and `get_rows(get_config)`.
+    """
+    path = Path(name)
+    if path.suffix == ".py" and path.is_file():
+        spec = importlib.util.spec_from_file_location(f"_study_{path.stem}", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    elif name in study_names():
+        module = importlib.import_module(f"configs.studies.{name}")
+    else:
+        raise ConfigError(
+            f"there is no study {name!r}: give a Python file with get_rows(get_config), or "
+            f"{config_json.nearest(name, study_names())}"
+        )
+    if not callable(getattr(module, "get_rows", None)) or not hasattr(module, "TITLE"):
+        raise ConfigError(
+            f"{name} is no study: it lacks TITLE or a function get_rows(get_config)"
+        )
+    return module
+
+
+def study_names() -> list[str]:
+    """The studies that come along."""
+    from configs import studies
+
+    return sorted(module.name for module in pkgutil.iter_modules(studies.__path__))
+
+
+def study_rows(
+    study: ModuleType, get_config: Callable[[str], RunConfig]
+) -> dict[str, RunConfig]:
+    """A study's settings by row; `get_config(variant)` gives those of a variant.
+
+    Raises:
+      ConfigError: if it gives something else, or a name that cannot be a folder's.
+    """
+    rows = study.get_rows(get_config)
+    if not isinstance(rows, dict) or not rows:
+        raise ConfigError(f"get_rows of {study.__name__} must return rows by name")
+    for name, config in rows.items():
+        if not isinstance(config, RunConfig):
+            raise ConfigError(
+                f"the row {name!r} of {study.__name__} must be a RunConfig, found "
+                f"{type(config).__name__}"
+            )
+        if not name or set(name) & set("/\\ \0") or name.startswith("."):
+            raise ConfigError(
+                f"the row {name!r} of {study.__name__} names a folder: leave out slashes and spaces"
+            )
+    return rows
