@@ -11,6 +11,7 @@ from uvim_fsq import __version__
 from uvim_fsq.cli import (
     codes,
     describe,
+    experiment,
     export,
     export_big_vision,
     import_big_vision,
@@ -29,6 +30,7 @@ from uvim_fsq.cli.options import (
 _MODULES = {
     "codes": codes,
     "describe": describe,
+    "experiment": experiment,
     "export": export,
     "export_big_vision": export_big_vision,
     "import_big_vision": import_big_vision,
