@@ -54,8 +54,8 @@ def print_codes(
         ("indices", f"{statistics['indices']:,}, {length} a picture"),
         (
             "codebook usage",
-            f"{statistics['usage']:.1%} of {k:,} codewords (uniform draws: "
-            f"{statistics['usage_by_chance']:.1%})",
+            f"{100 * statistics['usage']:.3g}% of {k:,} codewords (uniform draws: "
+            f"{100 * statistics['usage_by_chance']:.3g}%)",
         ),
         ("perplexity", f"{statistics['perplexity']:,.1f}"),
         ("most used codeword", f"{most['index']}, {most['share']:.2%} of the indices"),

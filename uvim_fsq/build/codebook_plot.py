@@ -47,10 +47,10 @@ def save_histogram(
         height_ratios=[2, 1] if channels else None,
         squeeze=False,
     )[:, 0]
-    usage, k = float(codebook_usage(histogram)), len(histogram)
     figure.suptitle(
-        f"{title}: {usage:.1%} of {k:,} codewords used, perplexity "
-        f"{float(codebook_perplexity(histogram)):,.1f}, {int(histogram.sum()):,} indices",
+        f"{title}: {100 * float(codebook_usage(histogram)):.3g}% of {len(histogram):,} codewords "
+        f"used, perplexity {float(codebook_perplexity(histogram)):,.1f}, "
+        f"{int(histogram.sum()):,} indices",
         fontsize=11,
     )
     _draw_sorted(rows[0].subplots(), histogram)
@@ -65,7 +65,7 @@ def _draw_sorted(axes: Any, histogram: np.ndarray) -> None:
     """Counts by rank, beside what every codeword would have if all were used alike."""
     used = np.sort(histogram[histogram > 0])[::-1]
     k, uniform = len(histogram), histogram.sum() / len(histogram)
-    lowest = 0.7 * min(used[-1], uniform)
+    lowest = min(0.7 * used[-1], uniform / 10)
     edges = np.arange(len(used) + 1) + 0.5
     axes.stairs(used, edges, baseline=lowest, fill=True, color=_USED)
     axes.axhline(uniform, color=_UNIFORM, linestyle="--", linewidth=1.2)
@@ -82,11 +82,14 @@ def _draw_sorted(axes: Any, histogram: np.ndarray) -> None:
         axes.axvspan(len(used) + 0.5, k + 0.5, color=_UNUSED, linewidth=0, zorder=0)
         axes.annotate(
             f"{k - len(used):,} never used",
-            ((len(used) + k + 1) / 2, 0.5),
-            xycoords=("data", "axes fraction"),
-            ha="center",
+            (0.995, 0.98),
+            xycoords="axes fraction",
+            ha="right",
+            va="top",
             fontsize=9,
         )
+    # Linear, a few bars of many thousand would be too thin to see.
+    axes.set_xscale("log" if len(used) < k / 20 else "linear")
     axes.set_yscale("log")
     axes.set(
         xlim=(0.5, k + 0.5),
@@ -94,19 +97,24 @@ def _draw_sorted(axes: Any, histogram: np.ndarray) -> None:
         xlabel="codewords, most frequent first",
         ylabel="times used",
     )
+    if axes.get_xscale() == "linear":
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,.12g}")
+        axis.set_minor_formatter("")
     _plain(axes)
 
 
 def _draw_levels(figure: Any, shares: Sequence[np.ndarray]) -> None:
     """A small panel for each channel."""
     panels = figure.subplots(1, len(shares), sharey=True, squeeze=False)[0]
+    step = math.ceil(sum(map(len, shares)) / 36)  # Labels that fit side by side.
     for channel, (axes, share) in enumerate(zip(panels, shares, strict=True)):
         half = len(share) // 2
         digits = np.arange(len(share)) - half
         axes.bar(digits, 100 * share, width=0.8, color=_LEVELS)
         axes.axhline(100 / len(share), color=_UNIFORM, linestyle="--", linewidth=1.2)
         axes.set_title(f"channel {channel + 1}: {len(share)} levels", fontsize=9)
-        step = math.ceil(len(share) / 9)
         axes.set_xticks(digits[half % step :: step])
         _plain(axes)
     panels[0].set_ylabel("% of indices")
