@@ -5,7 +5,9 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,6 +24,8 @@ _PACKAGES = {
     "s3": "s3fs",
 }
 _BLOCK_BYTES = 16 << 20
+_TEMPORARY = ".tmp-"
+_STALE_SECONDS = 3600
 
 
 def local_file(address: str) -> Path:
@@ -36,8 +40,9 @@ def local_file(address: str) -> Path:
         it is missing, or the cache cannot be written.
     """
     match = _URL.match(address)
-    if match is None:
-        path = Path(address).expanduser()
+    protocol = match["protocol"].lower() if match else "file"
+    if protocol == "file":
+        path = Path(address.removeprefix("file://")).expanduser()
         if not path.is_file():
             raise WeightsError(
                 f"{address} is no file: expected the path of one, or a gs://, hf:// or https:// "
@@ -46,7 +51,7 @@ def local_file(address: str) -> Path:
         return path
     copy = _cached(address)
     if not copy.is_file():
-        _fetch(address, match["protocol"].lower(), copy)
+        _fetch(address, protocol, copy)
     return copy
 
 
@@ -120,13 +125,18 @@ def _temporary(copy: Path) -> Iterator[Path]:
     """A file beside `copy` that is gone afterwards."""
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=copy.parent, prefix=".tmp-")
+        handle, name = tempfile.mkstemp(dir=copy.parent, prefix=_TEMPORARY)
     except OSError as error:
         raise WeightsError(
             f"the cache folder {copy.parent} cannot be written: {error.strerror}; set "
             "UVIM_FSQ_CACHE to a folder that can be written"
         ) from error
     os.close(handle)
+    # What killed runs left; one that is being written is younger.
+    for other in copy.parent.glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - other.stat().st_mtime > _STALE_SECONDS:
+                other.unlink()
     try:
         yield Path(name)
     finally:
@@ -149,10 +159,14 @@ def _copy(filesystem: Any, path: str, size: int | None, target: Path) -> None:
 
     with (
         filesystem.open(path, "rb", block_size=_BLOCK_BYTES) as source,
-        wrap_file(
-            source, total=size or 0, description="fetching", transient=True
-        ) as seen,
         target.open("wb") as file,
+        wrap_file(
+            source,
+            total=size or 0,
+            description="fetching",
+            transient=True,
+            disable=not sys.stdout.isatty(),
+        ) as seen,
     ):
         shutil.copyfileobj(seen, file, 1 << 20)
     found = target.stat().st_size
