@@ -51,6 +51,7 @@ def _transformer(config: ModelConfig) -> dict:
         positions=config.positions,
         dtype=_dtype(config),
         attention=config.attention,
+        rematerialize=config.rematerialize,
     )
 
 

@@ -61,23 +61,43 @@ class EncoderBlock(nn.Module):
         )
 
 
-def scan_layers(body: Callable, depth: int, unroll: int) -> Callable:
+REMATERIALIZE = ("nothing", "cheap", "everything")
+"""What of a layer the backward pass computes again."""
+
+
+def scan_layers(
+    body: Callable, depth: int, unroll: int, rematerialize: str = "cheap"
+) -> Callable:
     """`scan(block, x, None) -> (x, None)`: `x = body(block, x)` for each of `depth` layers.
 
-    Of each layer the backward pass keeps the input and the products with weights, and computes
-    the rest (attention's scores, GELU, normalization) again: kept for all layers, these are most
-    of the memory, and on a CPU writing and reading them takes longer than computing them.
+    Every layer's input is kept for the backward pass; of what else the pass needs, it computes
+    `rematerialize` again:
+
+    - "nothing": all intermediate results are kept, attention's scores (b heads s s) included.
+    - "cheap": the products with weights are kept; attention's scores, GELU and normalization are
+      computed again. Kept for all layers, these are most of the memory, and on a CPU writing and
+      reading them takes longer than computing them.
+    - "everything": the whole layer is computed again, a third more arithmetic in all.
+
+    Results are the same up to rounding. Raises ValueError for another name.
     """
+    if rematerialize not in REMATERIALIZE:
+        raise ValueError(
+            f"rematerialize must be one of {', '.join(REMATERIALIZE)}, got {rematerialize!r}"
+        )
 
     def layer(block, x, _):
         return body(block, x), None
 
-    return nn.scan(
-        nn.remat(
+    if rematerialize != "nothing":
+        cheap = jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims
+        layer = nn.remat(
             layer,
             prevent_cse=False,  # A scan does not merge what its passes compute.
-            policy=jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
-        ),
+            policy=cheap if rematerialize == "cheap" else None,
+        )
+    return nn.scan(
+        layer,
         variable_axes={"params": 0},
         split_rngs={"params": True},
         length=depth,
@@ -89,7 +109,7 @@ class Transformer(nn.Module):
     """A stack of encoder blocks and a final LayerNorm.
 
     The blocks are scanned: one block is compiled whatever the depth, and every parameter below
-    `layers` has a leading axis over the layers.
+    `layers` has a leading axis over the layers. `rematerialize`: see `scan_layers`.
     """
 
     depth: int
@@ -98,10 +118,13 @@ class Transformer(nn.Module):
     dtype: DType = jnp.float32
     attention: str = "xla"
     unroll: int = 1
+    rematerialize: str = "cheap"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b s d"]) -> Float[Array, "b s d"]:
-        scan = scan_layers(lambda block, x: block(x), self.depth, self.unroll)
+        scan = scan_layers(
+            lambda block, x: block(x), self.depth, self.unroll, self.rematerialize
+        )
         block = EncoderBlock(
             self.mlp_width, self.num_heads, self.dtype, self.attention, name="layers"
         )

@@ -74,6 +74,7 @@ class Stage1Model(nn.Module):
       code_dropout: "none", "random" or "ordered", see `code_dropout_mask`.
       dtype: of the matrix products; parameters, normalization and logits stay float32.
       attention: "xla" or "cudnn", see `nn.attention.attend`.
+      rematerialize: "nothing", "cheap" or "everything", see `nn.transformer.scan_layers`.
     """
 
     channels: Mapping[str, int]
@@ -94,6 +95,7 @@ class Stage1Model(nn.Module):
     dtype: DType = jnp.float32
     attention: str = "xla"
     unroll: int = 1
+    rematerialize: str = "cheap"
 
     def setup(self):
         grid = grid_size(self.image_size, self.patch_size)
@@ -111,6 +113,7 @@ class Stage1Model(nn.Module):
                 self.dtype,
                 self.attention,
                 self.unroll,
+                self.rematerialize,
             )
 
         self.embedding = {

@@ -33,6 +33,7 @@ class Stage2Model(nn.Module):
       positions: "learned" or "sincos2d", of both sides.
       dtype: of the matrix products; parameters, normalization and logits stay float32.
       attention: "xla" or "cudnn", see `nn.attention.attend`.
+      rematerialize: "nothing", "cheap" or "everything", see `nn.transformer.scan_layers`.
     """
 
     codebook_size: int
@@ -48,6 +49,7 @@ class Stage2Model(nn.Module):
     dtype: DType = jnp.float32
     attention: str = "xla"
     unroll: int = 1
+    rematerialize: str = "cheap"
 
     def setup(self):
         grid = grid_size(self.image_size, self.patch_size)
@@ -60,6 +62,7 @@ class Stage2Model(nn.Module):
             self.dtype,
             self.attention,
             self.unroll,
+            self.rematerialize,
         )
         self.token_embedding = nn.Embed(
             self.vocabulary_size, self.width, embedding_init=nn.initializers.normal(1.0)
@@ -101,7 +104,10 @@ class Stage2Model(nn.Module):
         x = self.decoder_positions(self.token_embedding(shifted)).astype(self.dtype)
 
         scan = scan_layers(
-            lambda block, x: block(x, encoded), self.decoder_depth, self.unroll
+            lambda block, x: block(x, encoded),
+            self.decoder_depth,
+            self.unroll,
+            self.rematerialize,
         )
         x, _ = scan(self.decoder_layers, x, None)
         return self.token_logits(x)
