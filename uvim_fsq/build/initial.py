@@ -1,13 +1,17 @@
-"""Where the weights of a stage start: fresh, and then from a given model as far as it fits."""
+"""Where the weights of a stage start: fresh, then a ViT, then a given model as far as it fits.
+
+The optimizer's state and the count of steps always start anew.
+"""
 
 import math
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from uvim_fsq import config_json
+from uvim_fsq.build import objects
 from uvim_fsq.build.initial_plan import Plan, apply_plan, make_plan, shapes_of
+from uvim_fsq.build.pretrained import check_pretrained, with_pretrained_encoder
 from uvim_fsq.build.run_directory import (
     RunDirectory,
     StageDirectory,
@@ -33,6 +37,7 @@ from uvim_fsq.types import Tree
 
 RECORD = "initial.json"
 """What a stage started from, beside its checkpoints."""
+_IMAGE_ENCODER = ("params/patches", "params/encoder_positions", "params/encoder")
 _NAMES = {1: "stage I", 2: "stage II"}
 
 
@@ -43,7 +48,7 @@ class InitialWeights:
     Attributes:
       config: the settings of the run.
       number: of the stage.
-      given: the model of `config.init_from`; None to start from scratch.
+      given: the model of `config.init_from`; None without one.
     """
 
     config: RunConfig
@@ -51,30 +56,38 @@ class InitialWeights:
     given: Trained | None = None
 
     def check(self) -> None:
-        """Finds out whether it can be used, by the shapes of the model to be trained.
+        """Finds out whether all of it can be used, by the shapes of the model to be trained.
 
         Raises:
           ConfigError: if nothing of the given model fits.
-          CheckpointError, WeightsError: if it cannot be read.
+          CheckpointError, WeightsError: if something cannot be read.
         """
-        self._plan(expected_variables(self.config, f"stage{self.number}"))
+        _, plan = self._plan(expected_variables(self.config, f"stage{self.number}"))
+        if self._pretrained(plan):
+            check_pretrained(self.config)
 
     def __call__(self, fresh: Tree, directory: StageDirectory) -> Tree:
         """The first variables of a stage; says what they are, and keeps that in `initial.json`."""
+        variables, record, lines = dict(fresh), {}, []
         stage, plan = self._plan(fresh)
-        if self.given is None:
-            return fresh
-        record: dict[str, Any] = {"init_from": self.config.init_from}
-        if stage is None or plan is None:
-            print(
-                f"{self._name} starts afresh: {self.config.init_from} holds no {self._name}"
-            )
-            write_json(directory.path / RECORD, record | {"new": ["everything"]})
-            return fresh
-        listing = plan.listing()
-        write_json(directory.path / RECORD, record | dict(stage.record) | listing)
-        print(self._summary(stage, listing))
-        return apply_plan(plan, stage.variables, fresh)
+        if vit := self._pretrained(plan):
+            model = objects.build_stage2(self.config)
+            params, told = with_pretrained_encoder(variables["params"], model, vit)
+            variables["params"] = params
+            record["pretrained_encoder"] = told
+            lines += told
+        if stage is not None and plan is not None:
+            variables = apply_plan(plan, stage.variables, variables)
+            listing = plan.listing()
+            record |= {"init_from": self.config.init_from, **stage.record, **listing}
+            lines += self._summary(stage, listing)
+        elif self.given is not None:
+            record |= {"init_from": self.config.init_from, "new": ["everything"]}
+            lines.append(f"nothing of {self.config.init_from}, which holds no stage II")
+        if record:
+            write_json(directory.path / RECORD, record)
+            print("\n  ".join([f"{self._name} starts from", *lines]))
+        return variables
 
     @property
     def _name(self) -> str:
@@ -93,7 +106,7 @@ class InitialWeights:
             _grids(there, here, self.number),
             _barred(there, here, self.number),
         )
-        if not plan.loaded:
+        if not any(path.startswith("params/") for path in plan.loaded):
             raise ConfigError(
                 f"nothing of {self._name} of {here.init_from} fits the model to be trained "
                 f"({'; '.join(self._differences(there))}): take its sizes (give it in the "
@@ -109,14 +122,28 @@ class InitialWeights:
         )
         return differences(old, new)
 
-    def _summary(self, stage: TrainedStage, listing: Mapping[str, list[str]]) -> str:
+    def _summary(
+        self, stage: TrainedStage, listing: Mapping[str, list[str]]
+    ) -> list[str]:
         step = stage.record.get("step")
-        after = "" if step is None else f" as after step {step}"
-        lines = [f"{self._name} starts from {self.config.init_from}{after}"]
+        lines = [self.config.init_from + ("" if step is None else f", step {step}")]
         for status, parts in listing.items():
-            text = f"  {status}: {', '.join(parts) or 'nothing'}"
-            lines.append(textwrap.fill(text, 100, subsequent_indent="    "))
-        return "\n".join(lines)
+            if not parts:
+                continue
+            # No line ends within the words on one part.
+            whole = ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
+            for line in textwrap.wrap(
+                f"  {status}: {whole}", 96, subsequent_indent="    "
+            ):
+                lines.append(line.replace("\N{NO-BREAK SPACE}", " "))
+        return lines
+
+    def _pretrained(self, plan: Plan | None) -> str:
+        """The ViT, if the image encoder does not come from the given model anyway."""
+        covered = plan is not None and plan.covers(*_IMAGE_ENCODER)
+        if self.number == 1 or covered:
+            return ""
+        return self.config.stage2.pretrained_encoder
 
 
 def initial_weights(
@@ -136,8 +163,8 @@ def initial_weights(
     if config.init_from and starting:
         given = open_trained(config.init_from)
         result |= {number: InitialWeights(config, number, given) for number in starting}
-    for weights in result.values():
-        weights.check()
+    for number in starting:
+        result[number].check()
     return result
 
 

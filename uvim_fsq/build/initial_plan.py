@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from uvim_fsq.nn.patches import Size
-from uvim_fsq.types import Float, Tree
+from uvim_fsq.types import Tree
+from uvim_fsq.weights import vit
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -106,29 +107,9 @@ def apply_plan(plan: Plan, given: Tree, fresh: Tree) -> Tree:
     for path in plan.loaded:
         result[path] = jnp.asarray(found[path], result[path].dtype)
     for path, (there, here) in plan.resampled.items():
-        table = resample_positions(np.asarray(found[path], np.float32), there, here)
+        table = vit.resample(np.asarray(found[path], np.float32), there, here)
         result[path] = jnp.asarray(table, result[path].dtype)
     return flax.traverse_util.unflatten_dict(result, sep="/")
-
-
-def resample_positions(
-    table: Float[np.ndarray, "p d"], there: Size, here: Size
-) -> Float[np.ndarray, "q d"]:
-    """Position embeddings of another grid: bilinear, corner positions on corner positions."""
-    rows, columns = (
-        _interpolation(old, new) for old, new in zip(there, here, strict=True)
-    )
-    grid = table.reshape(*there, -1)
-    resampled = np.einsum("yi,xj,ijd->yxd", rows, columns, grid)
-    return resampled.reshape(-1, table.shape[1]).astype(np.float32)
-
-
-def _interpolation(old: int, new: int) -> Float[np.ndarray, "new old"]:
-    middle = np.asarray([(old - 1) / 2])
-    places = np.linspace(0, old - 1, new) if new > 1 else middle
-    return np.stack(
-        [np.interp(places, np.arange(old), unit) for unit in np.eye(old)], axis=1
-    )
 
 
 def shapes_of(tree: Tree) -> dict[str, tuple[int, ...]]:

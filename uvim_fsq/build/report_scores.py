@@ -67,18 +67,21 @@ def print_scores(scores: Mapping[str, float], scoring: Scoring, output: Path) ->
 
 
 def summary(scores: Mapping[str, float], scoring: Scoring) -> str:
-    """One line: the headline score of the whole, of stage I, and of the best baseline."""
+    """One line: the headline score of the whole, if stage II was scored, of stage I, and of the best
+    baseline."""
     unit, name = scoring.unit, scoring.headline
     best = max if scoring.higher_is_better else min
     baseline = best(
         (baseline for baseline in BASELINES if f"{baseline}/{name}" in scores),
         key=lambda baseline: scores[f"{baseline}/{name}"],
     )
-    whole, stage1, least = (
-        f"{_number(scores[f'{prediction}/{name}'])} {unit}"
-        for prediction in ("greedy", "stage1", baseline)
+    parts = {"the whole (greedy)": "greedy", "stage I alone": "stage1"}
+    parts["without a model"] = baseline
+    return f"{name} of " + "; ".join(
+        f"{what}: {_number(scores[f'{prediction}/{name}'])} {unit}"
+        for what, prediction in parts.items()
+        if f"{prediction}/{name}" in scores
     )
-    return f"{name} of the whole (greedy): {whole}; stage I alone: {stage1}; without a model: {least}"
 
 
 def _number(value: float | None) -> str:

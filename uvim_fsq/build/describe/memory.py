@@ -7,7 +7,7 @@ import jax
 
 from uvim_fsq.build import objects
 from uvim_fsq.build.describe import working
-from uvim_fsq.build.describe.kept import Kept, kept_by_stage
+from uvim_fsq.build.describe.kept import KeptByPass, kept_by_stage
 from uvim_fsq.build.describe.models import Models, Stage
 from uvim_fsq.build.describe.parameters import size
 from uvim_fsq.training.optimizer import select
@@ -54,7 +54,7 @@ class TrainingMemory:
       weights, codebook, optimizer, average, frozen: bytes of the state and of what is read.
       gradients: bytes of one gradient.
       batch_per_image: bytes of an image with its labels, as the loader gives them.
-      kept: of the forward pass, see `Kept`.
+      kept: of the forward pass, see `KeptByPass`.
     """
 
     models: Models
@@ -66,7 +66,7 @@ class TrainingMemory:
     frozen: int
     gradients: int
     batch_per_image: int
-    kept: Kept
+    kept: KeptByPass
 
     def of(self, images: int, micro_batches: int = 1) -> Memory:
         """For so many images at once on a device, and so many micro-batches after another."""
@@ -82,14 +82,16 @@ class TrainingMemory:
         gradients = {"gradients": self.gradients}
         if micro_batches > 1:
             gradients["gradients, added up"] = self.gradients
-        work = working.training(self.models, self.stage, images)
-        largest = max(work, key=lambda part: work[part])
-        backward = {
-            "activations kept": self.kept.bytes(images),
-            f"at work: {largest}": work[largest],
-        }
-        update = {"updates": self.gradients}
-        fuller = max(backward, update, key=lambda phase: sum(phase.values()))
+        passes = [
+            (self.kept.decoder, working.decoding(self.models, self.stage, images)),
+            (self.kept.encoder, working.encoding(self.models, self.stage, images)),
+        ]
+        phases = [{"updates": self.gradients}]
+        for kept, work in passes:
+            largest = max(work, key=lambda part: work[part])
+            phase = {"activations kept": kept.bytes(images)}
+            phases.append(phase | {f"at work: {largest}": work[largest]})
+        fuller = max(phases, key=lambda phase: sum(phase.values()))
         return Memory({k: v for k, v in held.items() if v}, gradients | fuller)
 
     def largest(

@@ -24,9 +24,6 @@ HIDDEN = 5
 """Arrays as wide as the MLP (b s mlp) in its backward pass."""
 LOGITS = 3
 """Arrays of logits, float32: themselves, their softmax, their gradient."""
-LABEL_PIXELS = 16
-"""Pixels of each patch whose label embeddings are gathered at once on an accelerator."""
-
 _FLOAT32 = 4
 
 
@@ -40,45 +37,42 @@ def itemsize(model: Stage1Model | Stage2Model) -> int:
     return jnp.dtype(model.dtype).itemsize
 
 
-def training(models: Models, stage: Stage, images: int) -> dict[str, int]:
-    """Bytes by part for so many images at once; the largest counts, they come one after another."""
+def decoding(models: Models, stage: Stage, images: int) -> dict[str, int]:
+    """Bytes by part while all of the forward pass is kept; the largest counts, not their sum."""
     if stage is models.stage1:
-        return _stage1(models, images)
-    return _stage2(models, images)
+        return _autoencoder(models, images)
+    model = models.code_model
+    patches, length = positions(model), model.code_length
+    logits = _FLOAT32 * images * length * model.vocabulary_size
+    return {
+        "a layer of the decoder": layer(model, images, length, max(patches, length)),
+        "logits": LOGITS * logits,
+    }
 
 
-def _stage1(models: Models, images: int) -> dict[str, int]:
+def encoding(models: Models, stage: Stage, images: int) -> dict[str, int]:
+    """As `decoding`, while only what the encoder needs is kept."""
+    model = stage.model
+    patches = positions(model)
+    return {"a layer of the encoder": layer(model, images, patches, patches)}
+
+
+def _autoencoder(models: Models, images: int) -> dict[str, int]:
     model = models.autoencoder
     tokens = images * positions(model)
     pixels = math.prod(model.patch_size)
     per_pixel = _FLOAT32 * tokens * sum(model.channels.values())
     chunks = number_of_chunks(pixels, per_pixel, models.chunk_bytes)
     parts = {
-        "a layer": layer(model, images, positions(model), positions(model)),
+        "a layer of the decoder": layer(
+            model, images, positions(model), positions(model)
+        ),
         "head logits": LOGITS * per_pixel * pixels // chunks,
-        "label embedding": _FLOAT32 * LABEL_PIXELS * tokens * model.width,
     }
     if isinstance(model.quantizer, VQ):
         distances = images * model.code_length * model.quantizer.codebook_size
         parts["nearest codeword"] = 2 * _FLOAT32 * distances
     return parts
-
-
-def _stage2(models: Models, images: int) -> dict[str, int]:
-    model = models.code_model
-    patches, length = positions(model), model.code_length
-    logits = _FLOAT32 * images * length * model.vocabulary_size
-    frozen = _stage1(models, images)
-    return {
-        "a layer of the encoder": layer(model, images, patches, patches),
-        "a layer of the decoder": layer(model, images, length, max(patches, length)),
-        "logits": LOGITS * logits,
-        "frozen encoder": max(
-            frozen[part]
-            for part in ("a layer", "label embedding", "nearest codeword")
-            if part in frozen
-        ),
-    }
 
 
 def layer(
