@@ -2,11 +2,12 @@
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
+import secrets
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,6 @@ _PACKAGES = {
     "https": "aiohttp requests",
     "s3": "s3fs",
 }
-_BLOCK_BYTES = 16 << 20
 _TEMPORARY = ".tmp-"
 _STALE_SECONDS = 3600
 
@@ -65,6 +65,8 @@ def _cached(address: str) -> Path:
 
 def _fetch(address: str, protocol: str, copy: Path) -> None:
     by_hand = f"download it by hand{_page(address)} and give its path"
+    # It logs a traceback for each try that fails; one sentence is enough.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     filesystem, path = _filesystem(address, protocol, by_hand)
     with _temporary(copy) as temporary:
         try:
@@ -76,7 +78,8 @@ def _fetch(address: str, protocol: str, copy: Path) -> None:
             _copy(filesystem, path, size, temporary)
         except FileNotFoundError as error:
             raise WeightsError(
-                f"there is no file at {address}: check the address"
+                f"there is no file at {address}, or no way to it: check the address and the "
+                "network"
             ) from error
         except WeightsError:
             raise
@@ -125,22 +128,22 @@ def _temporary(copy: Path) -> Iterator[Path]:
     """A file beside `copy` that is gone afterwards."""
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=copy.parent, prefix=_TEMPORARY)
+        temporary = copy.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+        temporary.touch()
     except OSError as error:
         raise WeightsError(
             f"the cache folder {copy.parent} cannot be written: {error.strerror}; set "
             "UVIM_FSQ_CACHE to a folder that can be written"
         ) from error
-    os.close(handle)
     # What killed runs left; one that is being written is younger.
     for other in copy.parent.glob(f"{_TEMPORARY}*"):
         with contextlib.suppress(OSError):
             if time.time() - other.stat().st_mtime > _STALE_SECONDS:
                 other.unlink()
     try:
-        yield Path(name)
+        yield temporary
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _announce(address: str, size: int | None, copy: Path) -> None:
@@ -155,20 +158,19 @@ def _announce(address: str, size: int | None, copy: Path) -> None:
 
 
 def _copy(filesystem: Any, path: str, size: int | None, target: Path) -> None:
-    from rich.progress import wrap_file
+    from fsspec.callbacks import Callback
+    from rich.progress import DownloadColumn, Progress
 
-    with (
-        filesystem.open(path, "rb", block_size=_BLOCK_BYTES) as source,
-        target.open("wb") as file,
-        wrap_file(
-            source,
-            total=size or 0,
-            description="fetching",
-            transient=True,
-            disable=not sys.stdout.isatty(),
-        ) as seen,
-    ):
-        shutil.copyfileobj(seen, file, 1 << 20)
+    columns = (*Progress.get_default_columns(), DownloadColumn())
+    hidden = not sys.stdout.isatty()
+    with Progress(*columns, transient=True, disable=hidden) as progress:
+        task = progress.add_task("fetching", total=size)
+
+        def show(size: int | None, value: int, **_: Any) -> None:
+            progress.update(task, completed=value)
+
+        # The library's own download: not every server lets a file be read in blocks.
+        filesystem.get_file(path, str(target), callback=Callback(hooks={"show": show}))
     found = target.stat().st_size
     if size is not None and found != size:
         raise OSError(f"{_megabytes(found)} of {_megabytes(size)} arrived")
