@@ -17,7 +17,7 @@ _VIT_L16 = "gs://vit_models/augreg/L_16-i21k-300ep-lr_0.001-aug_strong1-wd_0.1-d
 _VIT_B16 = "gs://vit_models/augreg/B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0.npz"
 _PRETRAINED = ("patches/.*", "encoder_positions/.*", "encoder/.*")
 
-# As published, at 512 px; each task adds its data and how long and how fast it learns.
+# As published, at 512 px; each task adds its data, its passes over them and stage I's rate.
 PAPER = replace(
     RunConfig(checkpoint="last"),
     stage1__batch_size=1024,
@@ -28,7 +28,7 @@ PAPER = replace(
     stage2__optimizer__multipliers=tuple((p, 0.1) for p in _PRETRAINED),
 )
 
-# The same training on one device, 64 and 32 images at a time.
+# The same training on one device of 80 GB: 64 and 32 images at a time.
 SINGLE_GPU = replace(
     PAPER,
     stage1__model__dtype="bfloat16",
@@ -37,12 +37,11 @@ SINGLE_GPU = replace(
     stage2__micro_batches=16,
 )
 
-# As many patches to an index as at 512 px, and base models. The learning rates stay: Adafactor's
-# steps do not grow with the gradient, and UViM's own settings for one machine keep them too, with
-# batches of 128 and 32.
+# Half the side, as many patches to an index, a base model for stage II; each task trains for less
+# long. The learning rates stay: Adafactor's steps do not grow with the gradient, and UViM's own
+# settings for one machine keep them at batches of 128 and 32.
 SMALL = replace(
     SINGLE_GPU,
-    checkpoint="best",
     task__image_size=(256, 256),
     stage1__model__code_length=64,
     stage1__batch_size=256,
