@@ -179,8 +179,8 @@ class StageConfig:
     warmup_steps: int = 4000
     """Steps of linear warm-up, before the cosine decay to 0."""
     average_decay: float = 0.0
-    """Decay of an exponential moving average of the weights, such as 0.999; validation and whatever uses
-    the model then take the average. 0: none."""
+    """Decay of an exponential moving average of the weights, such as 0.999, but at most
+    (1 + t) / (10 + t) after update t = 0, 1, ...; whatever uses the model takes the average. 0: none."""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ def _steps(process, count):
 def test_killed_and_terminated_runs_end_with_the_bits_of_an_undisturbed_one(
     toy, start_toy, tmp_path
 ):
-    process = start_toy(tmp_path / "run", "--pause", 0.2)
+    average = ("--average", 0.5)
+    process = start_toy(tmp_path / "run", "--pause", 0.2, *average)
     assert _steps(process, 3) == [1, 2, 3]
     process.send_signal(signal.SIGKILL)
     process.communicate()
 
-    process = start_toy(tmp_path / "run", "--pause", 0.2)
+    process = start_toy(tmp_path / "run", "--pause", 0.2, *average)
     first, second = _steps(process, 2)
     # The line comes before the checkpoint of its step.
     assert first in (2, 3, 4) and second == first + 1
@@ -29,12 +30,12 @@ def test_killed_and_terminated_runs_end_with_the_bits_of_an_undisturbed_one(
     last = json.loads(output.splitlines()[-1])["step"] if output else second
     assert f"stopped by SIGTERM after step {last}" in errors
 
-    process = start_toy(tmp_path / "run")
+    process = start_toy(tmp_path / "run", *average)
     output, errors = process.communicate(timeout=60)
     lines = [json.loads(line) for line in output.splitlines()]
     assert process.returncode == 0, errors
     assert [line["step"] for line in lines[:-1]] == list(range(last + 1, 9))
-    undisturbed = toy.train(tmp_path / "undisturbed", 8)
+    undisturbed = toy.train(tmp_path / "undisturbed", 8, average_decay=0.5)
     assert lines[-1]["digest"] == toy.digest(undisturbed)
 
 

@@ -200,12 +200,15 @@ def test_a_batch_that_cannot_be_split_is_refused(toy):
 
 
 def test_eight_devices_give_the_result_of_one(toy, start_toy, tmp_path):
-    process = start_toy(tmp_path / "eight", "--devices", 8, "--steps", 4)
-    one = toy.train(tmp_path / "one", 4)
+    """The average of the parameters, that is."""
+    process = start_toy(
+        tmp_path / "eight", "--devices", 8, "--steps", 4, "--average", 0.5
+    )
+    one = toy.train(tmp_path / "one", 4, average_decay=0.5)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     result = json.loads(output.splitlines()[-1])
     assert result["devices"] == 8
     np.testing.assert_allclose(
-        result["out"]["kernel"], one.params["out"]["kernel"], rtol=1e-4, atol=1e-6
+        result["out"]["kernel"], one.weights["out"]["kernel"], rtol=1e-4, atol=1e-6
     )

@@ -94,7 +94,9 @@ def _step(total_steps: int, **changes):
 def toy_step(total_steps: int = SCHEDULED, **changes):
     """(step, new state on its devices) of the toy run; steps are compiled once."""
     step, optimizer = _step(total_steps, **changes)
-    return step, step.replicate(create_state(*parameters(), optimizer))
+    averaged = changes.get("average_decay", 0) > 0
+    state = create_state(*parameters(), optimizer, averaged=averaged)
+    return step, step.replicate(state)
 
 
 def digest(state) -> str:
@@ -130,6 +132,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--average", type=float, default=0.0)
     options = parser.parse_args()
     jax.config.update("jax_num_cpu_devices", options.devices)
 
@@ -143,11 +146,12 @@ def main() -> int:
             options.steps,
             hooks=[Hook("tell", 1, tell)],
             mesh=data_mesh(),
+            average_decay=options.average,
         )
     except Interrupted as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    out = {k: np.asarray(v).tolist() for k, v in state.params["out"].items()}
+    out = {k: np.asarray(v).tolist() for k, v in state.weights["out"].items()}
     devices = len(state.step.sharding.device_set)
     print(json.dumps({"digest": digest(state), "out": out, "devices": devices}))
     return 0

@@ -122,6 +122,7 @@ def run_job(
         batch_size=job.stage.batch_size,
         seed=job.seed,
         micro_batches=job.stage.micro_batches,
+        average_decay=job.stage.average_decay,
     )
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(
@@ -220,14 +221,16 @@ def _batches(
 def _start(job: StageJob, optimizer, checkpoints: Checkpoints, sharding):
     """The state of the last checkpoint, or a fresh one."""
     key = jax.random.key(job.seed)
+    averaged = job.stage.average_decay > 0
     shapes = dict(jax.eval_shape(job.init, key))
     params = shapes.pop("params")
     restored = checkpoints.restore_latest(
-        abstract_state(params, shapes, optimizer), sharding
+        abstract_state(params, shapes, optimizer, averaged=averaged), sharding
     )
     if restored is None:
         variables = dict(job.initial(jax.jit(job.init)(key), job.directory))
-        return create_state(variables.pop("params"), variables, optimizer)
+        params = variables.pop("params")
+        return create_state(params, variables, optimizer, averaged=averaged)
     state, metadata = restored
     found = {name: metadata.get(name) for name in job.record}
     if found != dict(job.record):

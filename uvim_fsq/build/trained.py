@@ -166,7 +166,7 @@ def _restore(
     stage: int,
     expected: Mapping[str, Any] | None = None,
 ) -> tuple[Tree, int]:
-    """Variables and step of the checkpoint that the settings choose."""
+    """Variables and step of the checkpoint that the settings choose; averaged, if it has that."""
     if not directory.checkpoints.exists():
         raise ConfigError(
             f"{directory.path} holds no checkpoint: train stage {stage} first "
@@ -182,7 +182,8 @@ def _restore(
     with Checkpoints(directory.checkpoints) as checkpoints:
         best = config.checkpoint == "best"
         restore = checkpoints.restore_best if best else checkpoints.restore_latest
-        restored = restore(abstract_state(params, shapes, optimizer))
+        averaged = settings.average_decay > 0
+        restored = restore(abstract_state(params, shapes, optimizer, averaged=averaged))
     if restored is None:
         raise ConfigError(
             f"{directory.checkpoints} holds no complete checkpoint yet: train stage {stage} "
@@ -195,4 +196,4 @@ def _restore(
                 f"{directory.path} was trained on another stage I ({metadata.get(name)}) than "
                 f"the one here ({value}): predict with the stage I it was trained on"
             )
-    return {"params": state.params, **state.collections}, int(metadata["step"])
+    return {"params": state.weights, **state.collections}, int(metadata["step"])

@@ -67,7 +67,7 @@ class Validation:
                 tensorboard.image(int(state.step), "examples", picture)
             mask = np.asarray(batch["mask"], np.float32)
             arrays = {"image": batch["image"], "planes": batch["planes"], "mask": mask}
-            loss, metrics = self.loss(state.params, state.collections, frozen, arrays)
+            loss, metrics = self.loss(state.weights, state.collections, frozen, arrays)
             for name, value in {"loss": loss, **metrics}.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * float(mask.sum())
             if self.indices is not None and self.codebook_size:
@@ -97,7 +97,7 @@ def stage1_validation(
     loss = stage1_loss(model, task.loss, chunk_bytes=chunk_bytes, train=False)
 
     def inference(state: TrainState) -> Inference:
-        variables = {"params": state.params, **state.collections}
+        variables = {"params": state.weights, **state.collections}
         return Inference(task, model, variables, chunk_bytes=chunk_bytes)
 
     def pictures(state, frozen, batch):
@@ -135,7 +135,7 @@ def stage2_validation(
             stage1.model,
             frozen,
             model,
-            state.params,
+            state.weights,
             objects.head_chunk_bytes(config),
         )
         image = batch["image"]

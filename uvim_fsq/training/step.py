@@ -116,26 +116,36 @@ def make_step(
     batch_size: int,
     seed: int,
     micro_batches: int = 1,
+    average_decay: float | int = 0.0,
     mesh: Mesh | None = None,
 ) -> Step:
     """A step over a global batch of `batch_size` examples, shared by all devices.
 
     - The key of a step is `fold_in(key(seed), state.step)`; each micro-batch folds in
       its position.
-    - `micro_batches` > 1: gradients of parts of the batch, averaged; statistics are
-      summed and the collections updated once.
+    - `micro_batches` > 1: gradients and metrics of parts of the batch, averaged;
+      statistics are summed and the collections updated once. The step is that of the
+      whole batch, up to rounding, but for what the loss function draws from its key
+      (code dropout): every part draws its own. Metrics that are no means over examples
+      (the codebook's usage in a batch) become means over the parts.
+    - `average_decay` > 0: after update t (0 at the first) the state's average moves by
+      `(1 - d) (params - average)`, `d = min(average_decay, (1 + t) / (10 + t))`: early
+      on it follows closely and soon forgets where training started. The gradients are
+      those at the parameters, never at the average.
     - `learning_rate` (step -> rate) is only reported.
     - Metrics, float32 scalars: those of the loss function, `loss`, `learning_rate`,
       `l2_grads` (before clipping, without frozen arrays), `l2_updates`, `l2_params`
       (after the update), and `finite`: 1, or 0 if a loss, norm or collection is not.
 
-    Raises BatchSizeError if devices times micro-batches do not divide the batch.
+    Raises BatchSizeError if devices times micro-batches do not divide the batch. The step
+    raises ValueError for a state with an average where none is wanted, or without.
     """
     mesh = data_mesh() if mesh is None else mesh
     check_batch_size(batch_size, micro_batches, mesh.size)
 
     def step(state: TrainState, frozen: Tree, batch: Tree, key: Array):
         _check_batch(batch, batch_size)
+        _check_average(state, average_decay)
         key = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
         loss_key, update_key = jax.random.split(key)
         mask = optimizer.trainable(state.params)
@@ -155,12 +165,14 @@ def make_step(
             _merge(grads, state.params), state.opt_state, state.params
         )
         params = jax.tree.map(jnp.add, state.params, updates)
+        average = _moved(state, params, average_decay)
         metrics = dict(metrics, loss=loss, learning_rate=learning_rate(state.step))
         for name, tree in (("grads", grads), ("params", params), ("updates", updates)):
             metrics[f"l2_{name}"] = global_norm(tree)
         metrics["finite"] = _finite(metrics, collections)
         metrics = {k: jnp.asarray(v, jnp.float32) for k, v in metrics.items()}
-        return TrainState(state.step + 1, params, collections, opt_state), metrics
+        new = TrainState(state.step + 1, params, collections, opt_state, average)
+        return new, metrics
 
     return Step(step, mesh, seed)
 
@@ -172,6 +184,24 @@ def _check_batch(batch: Tree, batch_size: int) -> None:
                 f"batch{jax.tree_util.keystr(path)} has shape {x.shape}: expected "
                 f"{batch_size} examples along its first axis."
             )
+
+
+def _check_average(state: TrainState, decay: float | int) -> None:
+    if state.averaged != (decay > 0):
+        raise ValueError(
+            f"average_decay is {decay} and the state has {'an' if state.averaged else 'no'} "
+            "average of the parameters: make it with create_state(..., "
+            f"averaged={decay > 0})."
+        )
+
+
+def _moved(state: TrainState, params: Tree, decay: float | int) -> Tree:
+    """The average after an update to `params`."""
+    if not state.averaged:
+        return {}
+    t = state.step.astype(jnp.float32)
+    share = 1 - jnp.minimum(decay, (1 + t) / (10 + t))
+    return jax.tree.map(lambda a, p: a + share * (p - a), state.average, params)
 
 
 def _merge(tree: Tree, whole: Tree) -> Tree:
