@@ -72,7 +72,8 @@ def test_controls_stand_in_the_table(records):
 def test_text(records):
     text = as_text(table(records))
     lines = {line.split("  ")[0].strip(): line for line in text.splitlines() if line}
-    assert "0.500 ± 0.100" in lines["fsq"] and "50.0" in lines["fsq"]
+    assert "0.500 ± 0.100" in text and "50.0" in text
+    assert "1.500 ± 0.100" in lines["fsq"]  # The last line of that name: the control.
     assert "1.500" in lines["no model: the same everywhere"]
     assert "vq_no_split - fsq: +0.300 (2 pairs, 95 % interval" in text
     assert "paper" not in text
@@ -89,8 +90,10 @@ def test_the_papers_numbers_are_marked_unless_comparable(records):
 def test_latex_escapes(records):
     text = as_latex(table(records))
     assert r"vq\_no\_split & 2 & " in text and r"usage, \%" in text
-    body = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert {line.count("&") for line in body} == {body[0].count("&")}
+    for tabular in text.split(r"\begin{tabular}")[1:]:
+        body = [line for line in tabular.splitlines() if line.endswith(r"\\")]
+        assert {line.count("&") for line in body} == {body[0].count("&")}
+        assert tabular.split("}")[0].count("r") == body[0].count("&")
 
 
 def test_csv_is_unrounded(records):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from uvim_fsq.experiment.statistics import Summary
-from uvim_fsq.experiment.table import Column, Row, Table
+from uvim_fsq.experiment.table import Column, Table
 
 
 def number(value: float, column: Column) -> str:
@@ -26,33 +26,52 @@ def cell(summary: Summary | None, column: Column) -> str:
     return f"{text} ± {number(summary.deviation, column)}"
 
 
-def _paper(row: Row, table: Table) -> str:
-    mark = "" if table.comparable else " †"
-    return f"{row.paper}{mark}" if row.paper else "-"
+@dataclasses.dataclass(frozen=True)
+class _Block:
+    """Headings and lines of text; the last `baselines` lines are those without a model."""
+
+    headings: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    baselines: int = 0
 
 
-def _grid(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines of text; below the rows stand the baselines."""
+def _blocks(table: Table) -> list[_Block]:
+    """The scores with the paper's, and below them the controls."""
+    scores = [column for column in table.columns if not column.control]
+    controls = [column for column in table.columns if column.control]
+    blocks = [_scores(table, scores)]
+    if controls:
+        lines = [
+            [row.name, *(cell(row.cells[column.key], column) for column in controls)]
+            for row in table.rows
+        ]
+        headings = ["controls", *(column.heading for column in controls)]
+        blocks.append(_Block(headings, lines))
+    return blocks
+
+
+def _scores(table: Table, columns: Sequence[Column]) -> _Block:
     has_paper = any(row.paper for row in table.rows)
-    headings = ["", "n", *(column.heading for column in table.columns)]
+    headings = ["", "n", *(column.heading for column in columns)]
     if has_paper:
         headings += ["paper", "paper, usage"]
+    mark = "" if table.comparable else " †"
     lines = []
     for row in table.rows:
-        head = row.cells[table.headline] if table.headline in row.cells else None
+        head = row.cells.get(table.headline)
         line = [row.name, str(head.count if head else 0)]
-        line += [cell(row.cells[column.key], column) for column in table.columns]
+        line += [cell(row.cells[column.key], column) for column in columns]
         if has_paper:
-            mark = "" if table.comparable or not row.paper_usage else " †"
-            line += [_paper(row, table), f"{row.paper_usage}{mark}" or "-"]
+            numbers = (row.paper, row.paper_usage)
+            line += [f"{text}{mark}" if text else "-" for text in numbers]
         lines.append(line)
     for title, value in table.baselines.items():
         shown = [
             number(value, column) if column.key == table.headline else "-"
-            for column in table.columns
+            for column in columns
         ]
         lines.append([title, "-", *shown, *(["-", "-"] if has_paper else [])])
-    return headings, lines
+    return _Block(headings, lines, len(table.baselines))
 
 
 def comparison_sentences(table: Table) -> list[str]:
@@ -80,8 +99,14 @@ def comparison_sentences(table: Table) -> list[str]:
 
 def as_text(table: Table) -> str:
     """Aligned columns for a terminal."""
-    headings, lines = _grid(table)
-    widths = [max(map(len, column)) for column in zip(headings, *lines, strict=True)]
+    parts = [table.title, *map(_aligned, _blocks(table))]
+    below = [*comparison_sentences(table), *table.notes]
+    return "\n\n".join([*parts, *(["\n".join(below)] if below else [])]) + "\n"
+
+
+def _aligned(block: _Block) -> str:
+    cells = [block.headings, *block.lines]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
         first, *rest = (
@@ -90,21 +115,19 @@ def as_text(table: Table) -> str:
         )
         return "  ".join([first, *rest]).rstrip()
 
-    rule = "-" * len(line(headings))
-    body = [table.title, "", line(headings), rule, *map(line, lines), ""]
-    return "\n".join([*body, *comparison_sentences(table), *table.notes]) + "\n"
+    headings = line(block.headings)
+    return "\n".join([headings, "-" * len(headings), *map(line, block.lines)])
 
 
 def as_markdown(table: Table) -> str:
-    """A pipe table, with the paired differences and notes below."""
-    headings, lines = _grid(table)
-    rows = [
-        "| " + " | ".join(headings) + " |",
-        "|" + "|".join(["---", *["---:"] * (len(headings) - 1)]) + "|",
-        *("| " + " | ".join(line) + " |" for line in lines),
-    ]
+    """Pipe tables, with the paired differences and notes below."""
+    parts = [f"### {table.title}"]
+    for block in _blocks(table):
+        rule = ["---", *["---:"] * (len(block.headings) - 1)]
+        rows = [block.headings, rule, *block.lines]
+        parts.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
     below = [f"- {text}" for text in [*comparison_sentences(table), *table.notes]]
-    return "\n".join([f"### {table.title}", "", *rows, "", *below]) + "\n"
+    return "\n\n".join([*parts, *(["\n".join(below)] if below else [])]) + "\n"
 
 
 _LATEX = {"±": r"$\pm$", "%": r"\%", "_": r"\_", "†": r"$^\dagger$", "&": r"\&"}
@@ -115,23 +138,23 @@ def _latex(text: str) -> str:
 
 
 def as_latex(table: Table) -> str:
-    """A `tabular` with the rules of the booktabs package."""
-    headings, lines = _grid(table)
-    rows = [" & ".join(map(_latex, line)) + r" \\" for line in lines]
-    body = [
-        f"% {table.title}",
-        rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
-        r"\toprule",
-        " & ".join(map(_latex, headings)) + r" \\",
-        r"\midrule",
-        *rows[: len(table.rows)],
-        *([r"\midrule"] if table.baselines else []),
-        *rows[len(table.rows) :],
-        r"\bottomrule",
-        r"\end{tabular}",
-        *(f"% {text}" for text in [*comparison_sentences(table), *table.notes]),
-    ]
-    return "\n".join(body) + "\n"
+    """A `tabular` of scores and one of controls, with the rules of the booktabs package."""
+    lines = [f"% {table.title}"]
+    for block in _blocks(table):
+        rows = [" & ".join(map(_latex, line)) + r" \\" for line in block.lines]
+        models = len(rows) - block.baselines
+        lines += [
+            rf"\begin{{tabular}}{{l{'r' * (len(block.headings) - 1)}}}",
+            r"\toprule",
+            " & ".join(map(_latex, block.headings)) + r" \\",
+            r"\midrule",
+            *rows[:models],
+            *([r"\midrule", *rows[models:]] if block.baselines else []),
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    lines += [f"% {text}" for text in [*comparison_sentences(table), *table.notes]]
+    return "\n".join(lines) + "\n"
 
 
 def as_csv(table: Table) -> str:
