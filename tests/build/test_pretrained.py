@@ -138,7 +138,7 @@ def test_training_starts_from_the_vit(config, save):
     before = flatten(params)
     started, lines = with_pretrained_encoder(params, model, path)
     assert lines == [
-        "image encoder: 1 layers, patches and positions (resampled 3 x 3 -> 2 x 5) from "
+        "image encoder: 1 layer, patches and positions (resampled 3 x 3 -> 2 x 5) from "
         f"{path}; left out: class token, head"
     ]
     # By hand: rows of the 3 x 3 grid at 0 and 2, columns at 0, 0.5, 1, 1.5 and 2.
@@ -212,7 +212,7 @@ def test_a_model_with_fixed_positions_leaves_those_of_the_file_out(config, save)
     params, lines = with_pretrained_encoder(fresh(model)["params"], model, path)
     assert "encoder_positions" not in params
     assert lines == [
-        f"image encoder: 1 layers, patches from {path}; left out: class token, head, "
+        f"image encoder: 1 layer, patches from {path}; left out: class token, head, "
         "positions (the model's are sines and cosines)"
     ]
 

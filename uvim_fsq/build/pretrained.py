@@ -60,7 +60,10 @@ def with_pretrained_encoder(
         left_out.append("positions (the model's are sines and cosines)")
     flat = flax.traverse_util.flatten_dict(params, sep="/")
     flat |= {name: jnp.asarray(array) for name, array in arrays.items()}
-    line = f"image encoder: {layout.encoder_depth} layers, patches{positions} from {source}"
+    layers = (
+        "1 layer" if layout.encoder_depth == 1 else f"{layout.encoder_depth} layers"
+    )
+    line = f"image encoder: {layers}, patches{positions} from {source}"
     if left_out:
         line += f"; left out: {', '.join(left_out)}"
     return flax.traverse_util.unflatten_dict(flat, sep="/"), [line]
