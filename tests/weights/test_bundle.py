@@ -61,6 +61,12 @@ def test_what_was_written_is_read(folder):
     assert (folder / "README.md").read_text(encoding="utf-8") == "# Größe\n"
 
 
+def test_the_same_model_is_the_same_file(folder, tmp_path):
+    bundle.write(tmp_path / "again", bundle.Bundle(STAGES, DETAILS), "{}\n", "")
+    again = (tmp_path / "again" / bundle.WEIGHTS).read_bytes()
+    assert again == (folder / bundle.WEIGHTS).read_bytes()
+
+
 def test_others_may_read_it(tmp_path):
     before = os.umask(0o077)
     try:
@@ -127,25 +133,36 @@ def rewrite(folder, **metadata):
 
 
 def test_versions(folder):
-    rewrite(folder, uvim_fsq_bundle="2")
+    rewrite(folder, uvim_fsq_bundle='{"version": 2, "details": []}')
     with pytest.raises(WeightsError, match=r"has version 2, from a newer uvim-fsq"):
         bundle.read_header(folder)
     with pytest.raises(WeightsError, match=r"has version 2, from a newer uvim-fsq"):
         bundle.read_stage(folder, "stage1", shapes(STAGES["stage1"]))
-    rewrite(folder, uvim_fsq_bundle="1")
+    rewrite(folder, uvim_fsq_bundle='{"version": 1}')
     assert bundle.read_header(folder).details == {}
 
 
-@pytest.mark.parametrize("version", [None, "0", "-1", "one"])
-def test_weights_of_another_program(folder, version):
-    rewrite(folder, **({} if version is None else {"uvim_fsq_bundle": version}))
+@pytest.mark.parametrize("metadata", [{}, {"format": "pt"}])
+def test_weights_of_another_program(folder, metadata):
+    rewrite(folder, **metadata)
     with pytest.raises(WeightsError, match="holds no model of uvim-fsq"):
         bundle.read_header(folder)
 
 
-@pytest.mark.parametrize("details", ["{", "[1]", "null"])
-def test_broken_details(folder, details):
-    rewrite(folder, uvim_fsq_bundle="1", details=details)
+@pytest.mark.parametrize(
+    "about",
+    [
+        "{",
+        "[1]",
+        "{}",
+        '{"version": 0}',
+        '{"version": "1"}',
+        '{"version": true}',
+        '{"version": 1, "details": [1]}',
+    ],
+)
+def test_a_broken_header(folder, about):
+    rewrite(folder, uvim_fsq_bundle=about)
     with pytest.raises(WeightsError, match="cannot be read"):
         bundle.read_header(folder)
 
@@ -210,7 +227,7 @@ def test_a_dtype_that_does_not_fit_is_named(folder):
     arrays = load_file(folder / bundle.WEIGHTS)
     name = "stage2/params/bias"
     arrays[name] = arrays[name].astype(np.float16)
-    save_file(arrays, folder / bundle.WEIGHTS, {"uvim_fsq_bundle": "1"})
+    save_file(arrays, folder / bundle.WEIGHTS, {"uvim_fsq_bundle": '{"version": 1}'})
     with pytest.raises(WeightsError, match=r"bias: expected \(3,\) float32, found.*16"):
         bundle.read_stage(folder, "stage2", shapes(STAGES["stage2"]))
 
@@ -226,8 +243,8 @@ def test_the_header_is_plain(folder):
     raw = (folder / bundle.WEIGHTS).read_bytes()
     header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
     metadata = header.pop("__metadata__")
-    assert metadata["uvim_fsq_bundle"] == "1"
-    assert json.loads(metadata["details"]) == DETAILS
+    about = json.loads(metadata.pop("uvim_fsq_bundle"))
+    assert about == {"version": 1, "details": DETAILS} and not metadata
     assert sorted(header) == [
         "stage1/codebook/quantizer/counts",
         "stage1/params/bias",

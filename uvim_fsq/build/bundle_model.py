@@ -19,27 +19,33 @@ from uvim_fsq.weights import bundle, hub
 from uvim_fsq.weights.errors import WeightsError
 
 
+def open_bundle(path: Path) -> "BundleModel":
+    """The model of a bundle; reads its settings, and its arrays when they are asked for.
+
+    Raises:
+      WeightsError: if there are no settings.
+      ConfigError: if they cannot be used, for instance because they are of a newer version.
+    """
+    if not (path / bundle.SETTINGS).is_file():
+        raise WeightsError(
+            f"{path} holds {bundle.WEIGHTS} and no {bundle.SETTINGS}, which says what model that "
+            "is: copy or download the whole bundle"
+        )
+    return BundleModel(path, config_json.load(path / bundle.SETTINGS))
+
+
 @dataclass(frozen=True)
 class BundleModel:
-    """The model of a bundle."""
+    """The model of a bundle, from `open_bundle`."""
 
     path: Path
+    config: RunConfig
 
     @property
     def name(self) -> str:
         """Of the folder, or of the repository on the Hugging Face Hub."""
         path = self.path.resolve()
         return hub.cached_name(path) or path.name
-
-    @property
-    def config(self) -> RunConfig:
-        """The settings of the run that it comes from."""
-        if not (self.path / bundle.SETTINGS).is_file():
-            raise WeightsError(
-                f"{self.path} holds {bundle.WEIGHTS} and no {bundle.SETTINGS}, which says what "
-                "model that is: copy or download the whole bundle"
-            )
-        return config_json.load(self.path / bundle.SETTINGS)
 
     def stage1(self, checkpoint: str | None = None) -> TrainedStage:
         """Stage I; a bundle holds one checkpoint."""

@@ -23,6 +23,7 @@ from uvim_fsq.config import RunConfig, replace
 from uvim_fsq.types import Tree
 from uvim_fsq.weights import bundle
 
+_NAMED = ("path", "evaluation_path", "data_dir", "categories", "list")
 _EMPTIED = ("inception", "reference_folder", "reference_list")
 _ADDRESS = re.compile(r"(gs|hf)://.*")
 _VERSIONS = ("uvim_fsq", "jax")
@@ -127,7 +128,7 @@ def shareable(config: RunConfig) -> RunConfig:
     """The settings without places on this machine, see the module."""
     data = {
         f"data__{name}": _name(getattr(config.data, name))
-        for name in ("path", "evaluation_path", "data_dir", "categories")
+        for name in _NAMED
         if hasattr(config.data, name)
     }
     return replace(
@@ -151,22 +152,28 @@ def _name(path: str) -> str:
 
 
 def _shareable_details(details: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(details)
-    result.setdefault("versions", {"uvim_fsq": uvim_fsq.__version__})
-    result["versions"] = _versions(result["versions"])
+    result = _without_places(dict(details))
+    result["versions"] = _versions(
+        details.get("versions", {"uvim_fsq": uvim_fsq.__version__})
+    )
     if "source" in result:
         result["source"] = re.sub(r"(?<![\w/:])[~/]\S*/", "", result["source"])
-    if result.get("scores"):
-        scores = dict(result["scores"])
-        evaluation = dict(scores.get("evaluation", {}))
-        for name in (*_EMPTIED, "list"):
-            if name in evaluation:
-                evaluation[name] = _name(evaluation[name])
-        scores |= {"evaluation": evaluation}
-        if "environment" in scores:
-            scores["environment"] = _versions(scores["environment"])
-        result["scores"] = scores
+    if "environment" in (result.get("scores") or {}):
+        result["scores"]["environment"] = _versions(result["scores"]["environment"])
     return result
+
+
+def _without_places(value: Any) -> Any:
+    """Plain values as `shareable` leaves settings, wherever among them settings are."""
+    if isinstance(value, Mapping):
+        return {name: _without_place(name, each) for name, each in value.items()}
+    return value
+
+
+def _without_place(name: str, value: Any) -> Any:
+    if isinstance(value, str) and name in _NAMED:
+        return _name(value)
+    return "" if name in _EMPTIED else _without_places(value)
 
 
 def _versions(environment: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import jax
 
 from uvim_fsq import config_json
 from uvim_fsq.build import objects
-from uvim_fsq.build.bundle_model import BundleModel, expected_variables
+from uvim_fsq.build.bundle_model import BundleModel, expected_variables, open_bundle
 from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, tree_hash
 from uvim_fsq.build.tasks import build_task
 from uvim_fsq.build.trained_protocol import Trained, TrainedStage
@@ -50,7 +50,7 @@ def open_trained(model: str | Path) -> Trained:
             )
         path = hub.snapshot(text)
     if bundle.is_bundle(path):
-        return BundleModel(path)
+        return open_bundle(path)
     if (path / bundle.CARD).is_file() and not (path / "stage1").exists():
         raise WeightsError(
             f"{path} is a bundle without its {bundle.WEIGHTS}: copy or download it again"

@@ -27,7 +27,7 @@ from uvim_fsq.weights.errors import WeightsError
 VERSION = 1
 """Of the format. Raised when a reader of the old one would misread the new one."""
 WEIGHTS, SETTINGS, CARD = "model.safetensors", "config.json", "README.md"
-_VERSION_KEY, _DETAILS_KEY = "uvim_fsq_bundle", "details"
+_KEY = "uvim_fsq_bundle"
 _LFS = b"version https://git-lfs.github.com/spec/"
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
@@ -77,10 +77,9 @@ def write(folder: Path, bundle: Bundle, settings: str, card: str) -> None:
             name: np.ascontiguousarray(jax.device_get(array))
             for name, array in _flatten(bundle.stages).items()
         }
-        metadata = {
-            _VERSION_KEY: str(VERSION),
-            _DETAILS_KEY: json.dumps(dict(bundle.details), sort_keys=True),
-        }
+        # In one entry, because the library writes several in any order.
+        about = {"version": VERSION, "details": dict(bundle.details)}
+        metadata = {_KEY: json.dumps(about, sort_keys=True)}
         save_file(arrays, temporary / WEIGHTS, metadata)
         (temporary / SETTINGS).write_text(settings, encoding="utf-8")
         (temporary / CARD).write_text(card, encoding="utf-8")
@@ -186,12 +185,7 @@ def _opened(folder: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     _check_not_a_pointer(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            _check_version(path, metadata)
-            details = json.loads(metadata.get(_DETAILS_KEY, "{}"))
-            if not isinstance(details, dict):
-                raise ValueError(f"{_DETAILS_KEY!r} in its header is no JSON object")
-            yield file, details
+            yield file, _details(path, file.metadata() or {})
     except WeightsError:
         raise
     except (SafetensorError, OSError, ValueError) as error:
@@ -211,17 +205,25 @@ def _check_not_a_pointer(path: Path) -> None:
         )
 
 
-def _check_version(path: Path, metadata: Mapping[str, str]) -> None:
-    version = metadata.get(_VERSION_KEY, "")
-    if not version.isdecimal() or int(version) < 1:
+def _details(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The details in a file's header, after a look at the version."""
+    if _KEY not in metadata:
         raise WeightsError(
-            f"{path} holds no model of uvim-fsq: expected {_VERSION_KEY!r} in its header"
+            f"{path} holds no model of uvim-fsq: expected {_KEY!r} in its header"
         )
-    if int(version) > VERSION:
+    about = json.loads(metadata[_KEY])
+    version = about.get("version") if isinstance(about, dict) else None
+    if type(version) is not int or version < 1:
+        raise ValueError(f"{_KEY!r} in its header has no version")
+    if version > VERSION:
         raise WeightsError(
             f"{path} has version {version}, from a newer uvim-fsq; this one reads versions up "
             f"to {VERSION}: update uvim-fsq"
         )
+    details = about.get("details", {})
+    if not isinstance(details, dict):
+        raise ValueError("the details in its header are no JSON object")
+    return details
 
 
 def _flatten(tree: Any) -> dict[str, Any]:
