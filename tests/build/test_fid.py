@@ -4,28 +4,17 @@ import cv2
 import numpy as np
 import pytest
 
-from configs import colorization
 from evaluators.coltran import network_input, picture_pixels, prediction_pixels
 from evaluators.fid import frechet_distance
 from uvim_fsq.build.evaluate import evaluate_run
 from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.predictions import Predictions
 from uvim_fsq.build.run_directory import RunDirectory
-from uvim_fsq.build.train import train
 from uvim_fsq.build.trained import open_trained
 from uvim_fsq.config import replace
 from uvim_fsq.data.scenes import Scenes
 
 tf = pytest.importorskip("tensorflow")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "colorization"
-    train(
-        replace(colorization.get_config("fsq", "tiny"), evaluation__samples=2), folder
-    )
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +36,7 @@ def means(pixels):
     return network_input(np.stack(pixels)).mean(axis=(1, 2), dtype=np.float64)
 
 
-def test_distances_to_a_folder_and_to_a_list(run, network, tmp_path):
+def test_distances_to_a_folder_and_to_a_list(color_run, network, tmp_path):
     source = Scenes((16, 16), 8, split="test")
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -55,12 +44,12 @@ def test_distances_to_a_folder_and_to_a_list(run, network, tmp_path):
     pictures = rng.integers(0, 256, (6, 20, 24, 3), np.uint8)
     for i, picture in enumerate(pictures):
         cv2.imwrite(str(folder / f"{i}.png"), picture[..., ::-1])
-    evaluation = RunDirectory(run).config().evaluation
+    evaluation = RunDirectory(color_run).config().evaluation
     evaluation = replace(evaluation, inception=str(network), examples=5)
-    greedy = predicted(run, source, evaluation, range(5))
+    greedy = predicted(color_run, source, evaluation, range(5))
 
     compared = replace(evaluation, reference_folder=str(folder))
-    scores = evaluate_run(run, {"evaluation": compared}, tmp_path / "folder")
+    scores = evaluate_run(color_run, {"evaluation": compared}, tmp_path / "folder")
     expected = frechet_distance(greedy, means([picture_pixels(p) for p in pictures]))
     found = scores["greedy/frechet_distance_means"]
     assert found == pytest.approx(expected.value, rel=1e-4)
@@ -70,11 +59,38 @@ def test_distances_to_a_folder_and_to_a_list(run, network, tmp_path):
     names = [source.example_id(i) for i in (5, 6, 7)]
     (tmp_path / "others.txt").write_text("\n".join(names))
     compared = replace(evaluation, reference_list=str(tmp_path / "others.txt"))
-    scores = evaluate_run(run, {"evaluation": compared}, tmp_path / "list")
+    scores = evaluate_run(color_run, {"evaluation": compared}, tmp_path / "list")
     others = means([picture_pixels(source[i]["image"]) for i in (5, 6, 7)])
     expected = frechet_distance(greedy, others)
     found = scores["greedy/frechet_distance_means"]
     assert found == pytest.approx(expected.value, rel=1e-4)
+
+
+def test_stage1_alone_has_the_same_distance(color_run, network, tmp_path):
+    source = Scenes((16, 16), 8, split="test")
+    (tmp_path / "list.txt").write_text(
+        "\n".join(source.example_id(i) for i in (5, 6, 7))
+    )
+    evaluation = replace(
+        RunDirectory(color_run).config().evaluation,
+        inception=str(network),
+        examples=5,
+        reference_list=str(tmp_path / "list.txt"),
+    )
+    whole, alone = (
+        evaluate_run(
+            color_run,
+            {"evaluation": evaluation},
+            tmp_path / str(only),
+            stage1_only=only,
+        )
+        for only in (False, True)
+    )
+    distances = {name for name in alone if "frechet" in name}
+    assert distances == {"stage1/frechet_distance_means"}
+    assert alone["stage1/frechet_distance_means"] > 0
+    for name in distances | {"stage1/reference_images"}:
+        assert alone[name] == whole[name]
 
 
 def predicted(run, source, evaluation, indices):

@@ -8,34 +8,16 @@ import numpy as np
 import pytest
 
 import uvim_fsq
-from configs import colorization, panoptic
+from configs import panoptic
 from uvim_fsq.build.evaluate import evaluate_run
 from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.run_directory import RunDirectory
 from uvim_fsq.build.train import train
 from uvim_fsq.build.trained import open_trained
 from uvim_fsq.config import ConfigError, replace
-from uvim_fsq.config_check import check
 from uvim_fsq.data.coco_format import check_ids, read_ids, read_index
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.scenes import CATEGORIES, Scenes
-
-
-def _train(module, folder):
-    config = replace(module.get_config("fsq", "tiny"), evaluation__samples=2)
-    check(config)
-    train(config, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def panoptic_run(tmp_path_factory):
-    return _train(panoptic, tmp_path_factory.mktemp("runs") / "panoptic")
-
-
-@pytest.fixture(scope="module")
-def color_run(tmp_path_factory):
-    return _train(colorization, tmp_path_factory.mktemp("runs") / "colorization")
 
 
 @pytest.fixture

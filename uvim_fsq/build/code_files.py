@@ -109,6 +109,6 @@ def id_line(name: str) -> str:
     >>> id_line("Küche/0001"), id_line("two\nlines")
     ('Küche/0001', 'two\\nlines')
     """
-    if "\\" not in name and len(name.splitlines()) < 2:
+    if "\\" not in name and name.splitlines() == [name]:
         return name
     return name.encode("unicode_escape").decode("ascii")
