@@ -26,6 +26,7 @@ from uvim_fsq.weights import bundle
 _NAMED = ("path", "evaluation_path", "data_dir", "categories", "list")
 _EMPTIED = ("inception", "reference_folder", "reference_list")
 _ADDRESS = re.compile(r"(gs|hf)://.*")
+_PATH = re.compile(r"(?<![\w/:.])(~|\.{0,2})/\S*/")
 _VERSIONS = ("uvim_fsq", "jax")
 
 
@@ -157,7 +158,7 @@ def _shareable_details(details: Mapping[str, Any]) -> dict[str, Any]:
         details.get("versions", {"uvim_fsq": uvim_fsq.__version__})
     )
     if "source" in result:
-        result["source"] = re.sub(r"(?<![\w/:])[~/]\S*/", "", result["source"])
+        result["source"] = re.sub(_PATH, "", result["source"])
     if "environment" in (result.get("scores") or {}):
         result["scores"]["environment"] = _versions(result["scores"]["environment"])
     return result

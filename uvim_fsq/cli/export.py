@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
         print(f"  uvim-fsq predict {folder} picture.jpg --output predictions")
 
 
-def _size(count: float) -> str:
+def _size(count: int | float) -> str:
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
