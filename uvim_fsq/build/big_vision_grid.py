@@ -63,19 +63,17 @@ def image_size(
             f"{names[s]} has {n} patches of {_shown(p)}" for s, (n, p) in known.items()
         )
         raise ConfigError(
-            f"{have or 'fixed position embeddings do not tell the size of the image'}"
-            f"{', which make no square image' if have else ''}: give --image-size ROWS COLUMNS"
+            f"{have}, which make no square image: give --image-size ROWS COLUMNS"
+            if have
+            else f"{names['stage1']} has fixed position embeddings, which do not tell the size "
+            "of the image: give --image-size ROWS COLUMNS"
         )
     for stage, (count, patch) in known.items():
         if not _fits(size, count, patch):
             raise WeightsError(
                 f"{names[stage]} has {count} patches of {_shown(patch)}, which do not make up an "
-                f"image of {_shown(size)}"
-                + (
-                    ": give the size that it was trained at as --image-size ROWS COLUMNS"
-                    if hints.image_size
-                    else f" as those of {names['stage1']} do: give two files of one model"
-                )
+                f"image of {_shown(size)}: give files of one model, and --image-size ROWS COLUMNS "
+                "as it was trained at where it is not square"
             )
     return size
 

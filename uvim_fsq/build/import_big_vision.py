@@ -126,23 +126,24 @@ def _check_stages(paths: Mapping[str, Path], headers: Mapping[str, Headers]) -> 
     found = {stage: stage_of(headers[stage]) for stage in paths}
     for stage, path in paths.items():
         if found[stage] is None:
-            some = ", ".join(list(headers[stage])[:3]) or "nothing"
+            names = list(headers[stage])
             raise WeightsError(
                 f"{path} holds no UViM model: expected a stage I (params/decoder_stem/kernel, "
                 "state/dictionary, ...) or a stage II (params/EmbedPatches/kernel, ...), found "
-                f"{some}, ..."
+                f"{len(names)} arrays{': ' if names else ''}{', '.join(names[:3])}"
             )
     if found == {"stage1": "stage2", "stage2": "stage1"}:
         raise WeightsError(
             f"{paths['stage1']} is a stage II and {paths['stage2']} a stage I: give stage I first"
         )
-    for stage, path in paths.items():
-        if found[stage] != stage:
-            which, other = ("I", "II") if stage == "stage1" else ("II", "I")
-            raise WeightsError(
-                f"{path} is a stage {other}: expected a stage I, and after it perhaps its stage "
-                f"II, and this one stands in the place of stage {which}"
-            )
+    if found["stage1"] == "stage2":
+        raise WeightsError(
+            f"{paths['stage1']} is a stage II: give its stage I first, and this one after it"
+        )
+    if found.get("stage2") == "stage1":
+        raise WeightsError(
+            f"{paths['stage2']} is a stage I too: give one stage I, and after it its stage II"
+        )
 
 
 def _check_vocabulary(
