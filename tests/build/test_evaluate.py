@@ -52,6 +52,14 @@ def test_every_prediction_and_control_is_scored(scored):
     mean = np.mean([row["greedy/rmse"] for row in rows])
     assert mean == pytest.approx(scores["greedy/rmse"])
     assert cv2.imread(str(output / "pictures.png")).shape[2] == 3
+    single = json.loads((output / "single" / "pictures.json").read_text())
+    assert {"image", "target", "stage1", "greedy"} <= set(single["columns"])
+    for number in range(len(single["ids"])):
+        shapes = {
+            cv2.imread(str(output / "single" / f"{number}_{column}.png")).shape
+            for column in single["columns"]
+        }
+        assert len(shapes) == 1 and None not in shapes
 
 
 def test_the_batch_size_changes_no_score(scored, tiny_run, tiny_config, tmp_path):

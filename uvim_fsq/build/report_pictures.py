@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluators.runner import EvaluationResult
 from uvim_fsq.build.predictions import Predictions
+from uvim_fsq.build.run_directory import write_json
 from uvim_fsq.build.scoring import Scoring
 
 BEST_AND_WORST = 10
@@ -31,6 +32,9 @@ def save_pages(
 ) -> None:
     """Writes `pictures.png`, `best.png` and `worst.png`; nothing if no examples are wanted.
 
+    What `pictures.png` shows is in `single/` too, a file `NUMBER_COLUMN.png` each with the pictures'
+    ids in `single/pictures.json`, for pages that put several models side by side.
+
     The best and worst are by the headline score of the greedy prediction, or of stage I where there
     is no stage II. Pictures that have no score of their own, for lack of labels, are left out.
     """
@@ -52,6 +56,8 @@ def save_pages(
                 predictions, scoring, [int(row["index"]) for row in chosen]
             )
             _save(pictures, titles, output / f"{name}.png")
+            if name == "pictures":
+                _save_single(pictures, [str(row["id"]) for row in chosen], output)
 
 
 def _title(row: Mapping[str, Any], key: str, scoring: Scoring) -> str:
@@ -77,6 +83,22 @@ def _pictures(
                 shown[name] = task.visualize(image, restored)
         pictures.append({name: _shrink(picture) for name, picture in shown.items()})
     return pictures
+
+
+def _save_single(
+    pictures: Sequence[Mapping[str, np.ndarray]], ids: Sequence[str], output: Path
+) -> None:
+    folder = output / "single"
+    folder.mkdir(exist_ok=True)
+    for number, picture in enumerate(pictures):
+        for name, pixels in picture.items():
+            path = folder / f"{number}_{name}.png"
+            temporary = path.with_name("." + path.name)
+            cv2.imwrite(str(temporary), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+            temporary.replace(path)
+    write_json(
+        folder / "pictures.json", {"ids": list(ids), "columns": list(pictures[0])}
+    )
 
 
 def _shrink(picture: np.ndarray) -> np.ndarray:
