@@ -1,67 +1,19 @@
 """What a stage starts from: which arrays of a given model are taken, and what is said of it."""
 
-import functools
-import json
-
-import jax
 import numpy as np
 import pytest
+from given_models import give, start
 
 from configs import panoptic
 from configs.depth import get_config
-from uvim_fsq.build.bundles import write_model
-from uvim_fsq.build.initial import initial_weights
-from uvim_fsq.build.initial_plan import flatten
-from uvim_fsq.build.run_directory import RunDirectory
 from uvim_fsq.build.train import train
-from uvim_fsq.build.trained import expected_variables
 from uvim_fsq.config import CategoryConfig, ConfigError, FSQConfig, replace
 from uvim_fsq.weights.errors import WeightsError
-
-
-@functools.cache
-def variables(config, number, seed):
-    """Variables of a stage that no other seed gives, and that nothing needs compiling for."""
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(
-        lambda x: rng.normal(size=x.shape).astype(x.dtype),
-        expected_variables(config, f"stage{number}"),
-    )
 
 
 @pytest.fixture
 def config():
     return get_config("vq", "tiny")
-
-
-@pytest.fixture
-def bundle(tmp_path):
-    def write(config, *numbers):
-        folder = tmp_path / "given"
-        stages = {f"stage{n}": variables(config, n, n) for n in numbers or (1, 2)}
-        write_model(folder, config, stages, {"steps": {"stage1": 7, "stage2": 8}})
-        return folder
-
-    return write
-
-
-@pytest.fixture
-def started(tmp_path):
-    """The first variables of a stage with some settings: (there, fresh, result, record)."""
-
-    def start(there, here, number):
-        here = replace(here, init_from=str(tmp_path / "given"))
-        run = RunDirectory(tmp_path / "run")
-        directory = run.stage1 if number == 1 else run.stage2(0)
-        initial = initial_weights(here, run, (number,), 0)[number]
-        assert not run.path.exists()
-        directory.path.mkdir(parents=True)
-        fresh = variables(here, number, 10)
-        result = flatten(initial(fresh, directory))
-        record = json.loads((directory.path / "initial.json").read_text())
-        return flatten(variables(there, number, number)), flatten(fresh), result, record
-
-    return start
 
 
 def fresh_and_loaded(given, fresh, result):
@@ -83,10 +35,10 @@ def fresh_and_loaded(given, fresh, result):
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_the_same_settings_take_everything(config, bundle, started, number, capsys):
+def test_the_same_settings_take_everything(config, tmp_path, number, capsys):
     """The codebook too: it is no parameter, and a decoder is nothing without it."""
-    folder = bundle(config)
-    given, fresh, result, record = started(config, config, number)
+    folder = give(tmp_path, config)
+    given, fresh, result, record = start(tmp_path, config, config, number)
     assert set(result) == set(given) == set(fresh)
     for path, array in result.items():
         np.testing.assert_array_equal(array, given[path], err_msg=path)
@@ -100,11 +52,11 @@ def test_the_same_settings_take_everything(config, bundle, started, number, caps
     assert max(map(len, printed.splitlines())) <= max(100, len(str(folder)) + 12)
 
 
-def test_positions_of_another_grid_are_resampled(config, bundle, started):
+def test_positions_of_another_grid_are_resampled(config, tmp_path):
     """From 16 px to 24: corners on corners, the new middle between the old four."""
-    bundle(config)
+    give(tmp_path, config)
     here = replace(config, task__image_size=(24, 24))
-    given, fresh, result, record = started(config, here, 1)
+    given, fresh, result, record = start(tmp_path, config, here, 1)
     for name in ("encoder_positions", "decoder_positions"):
         old = given[f"params/{name}/embedding"].reshape(2, 2, -1)
         new = np.asarray(result[f"params/{name}/embedding"]).reshape(3, 3, -1)
@@ -118,11 +70,11 @@ def test_positions_of_another_grid_are_resampled(config, bundle, started):
         np.testing.assert_array_equal(result[path], given[path], err_msg=path)
 
 
-def test_as_many_positions_of_another_grid_are_resampled_too(config, bundle, started):
+def test_as_many_positions_of_another_grid_are_resampled_too(config, tmp_path):
     there = replace(config, task__image_size=(16, 24))
-    bundle(there)
+    give(tmp_path, there)
     here = replace(config, task__image_size=(24, 16))
-    given, fresh, result, record = started(there, here, 2)
+    given, fresh, result, record = start(tmp_path, there, here, 2)
     old = given["params/encoder_positions/embedding"].reshape(2, 3, -1)
     new = np.asarray(result["params/encoder_positions/embedding"]).reshape(3, 2, -1)
     np.testing.assert_allclose(new[::2], old[:, ::2], atol=1e-6)
@@ -131,12 +83,12 @@ def test_as_many_positions_of_another_grid_are_resampled_too(config, bundle, sta
 
 @pytest.mark.parametrize("resize", ["linear", "learned"])
 def test_code_positions_have_a_grid_only_where_resizing_is_linear(
-    config, bundle, started, resize
+    config, tmp_path, resize
 ):
     there = replace(config, stage1__model__resize=resize)
-    bundle(there)
+    give(tmp_path, there)
     here = replace(there, stage1__model__code_length=9)
-    given, fresh, result, record = started(there, here, 2)
+    given, fresh, result, record = start(tmp_path, there, here, 2)
     path = "params/decoder_positions/embedding"
     if resize == "learned":
         np.testing.assert_array_equal(result[path], fresh[path])
@@ -147,11 +99,11 @@ def test_code_positions_have_a_grid_only_where_resizing_is_linear(
         np.testing.assert_allclose(result[path][4], given[path].mean(0), atol=1e-6)
 
 
-def test_other_bins_make_heads_and_label_embeddings_afresh(config, bundle, started):
+def test_other_bins_make_heads_and_label_embeddings_afresh(config, tmp_path):
     """Their biases too, whose shape may agree: half a layer is none."""
-    bundle(config)
+    give(tmp_path, config)
     here = replace(config, task__bins=20)
-    *trees, record = started(config, here, 1)
+    *trees, record = start(tmp_path, config, here, 1)
     fresh, given = fresh_and_loaded(*trees)
     assert fresh == {"embedding_depth", "head_depth"}
     assert {"encoder", "decoder", "codebook/quantizer", "to_code"} <= given
@@ -161,24 +113,22 @@ def test_other_bins_make_heads_and_label_embeddings_afresh(config, bundle, start
     ]
 
 
-def test_a_codebook_of_another_size_starts_afresh_as_a_whole(config, bundle, started):
-    bundle(config)
+def test_a_codebook_of_another_size_starts_afresh_as_a_whole(config, tmp_path):
+    give(tmp_path, config)
     here = replace(config, quantizer__codebook_size=20)
-    fresh, given = fresh_and_loaded(*started(config, here, 1)[:3])
+    fresh, given = fresh_and_loaded(*start(tmp_path, config, here, 1)[:3])
     assert fresh == {"codebook/quantizer"} and {"to_code", "from_code"} <= given
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_from_fsq_to_vq_the_bottleneck_and_its_tokens_start_afresh(
-    bundle, started, number
-):
+def test_from_fsq_to_vq_the_bottleneck_and_its_tokens_start_afresh(tmp_path, number):
     """Even where all shapes agree."""
     there = get_config("fsq", "tiny")
     there = replace(there, quantizer=FSQConfig((2,) * 5))
     here = replace(get_config("vq", "tiny"), quantizer__codebook_size=32)
     here = replace(here, quantizer__code_dim=5)
-    bundle(there)
-    *trees, record = started(there, here, number)
+    give(tmp_path, there)
+    *trees, record = start(tmp_path, there, here, number)
     fresh, given = fresh_and_loaded(*trees)
     if number == 1:
         assert fresh == {"to_code", "from_code", "codebook/quantizer"}
@@ -189,15 +139,15 @@ def test_from_fsq_to_vq_the_bottleneck_and_its_tokens_start_afresh(
     assert {"encoder", "encoder_positions"} <= given
 
 
-def test_indices_of_other_levels_are_other_codewords(bundle, started):
+def test_indices_of_other_levels_are_other_codewords(tmp_path):
     there = replace(get_config("fsq", "tiny"), quantizer__levels=(8, 5))
-    bundle(there)
+    give(tmp_path, there)
     here = replace(there, quantizer__levels=(5, 8))
-    fresh, _ = fresh_and_loaded(*started(there, here, 2)[:3])
+    fresh, _ = fresh_and_loaded(*start(tmp_path, there, here, 2)[:3])
     assert fresh == {"token_embedding", "logits"}
 
 
-def test_other_categories_make_the_classes_afresh(bundle, started):
+def test_other_categories_make_the_classes_afresh(tmp_path):
     """As many, but they mean something else."""
 
     def named(*names):
@@ -208,46 +158,46 @@ def test_other_categories_make_the_classes_afresh(bundle, started):
         return replace(panoptic.get_config("fsq", "tiny"), **task)
 
     there = named("cup", "dog")
-    bundle(there)
-    *trees, record = started(there, named("cup", "cat"), 1)
+    give(tmp_path, there)
+    *trees, record = start(tmp_path, there, named("cup", "cat"), 1)
     fresh, given = fresh_and_loaded(*trees)
     assert fresh == {"embedding_semantics", "head_semantics"}
     assert {"embedding_instances", "head_instances", "encoder"} <= given
     assert "head_semantics (2 arrays: other categories)" in record["new"]
 
 
-def test_what_only_one_of_the_models_has(config, bundle, started):
+def test_what_only_one_of_the_models_has(config, tmp_path):
     there = replace(config, stage1__model__encoder_context=False)
-    bundle(there)
+    give(tmp_path, there)
     here = replace(config, stage1__model__decoder_context=False)
-    *_, record = started(there, here, 1)
+    *_, record = start(tmp_path, there, here, 1)
     assert record["new"] == ["encoder_image (2 arrays: not in the given model)"]
     assert record["unused"] == ["decoder_image (2 arrays)"]
 
 
-def test_a_deeper_model_takes_what_is_not_in_layers(config, bundle, started):
-    bundle(config)
+def test_a_deeper_model_takes_what_is_not_in_layers(config, tmp_path):
+    give(tmp_path, config)
     here = replace(config, stage1__model__decoder_depth=2)
-    *_, record = started(config, here, 1)
+    *_, record = start(tmp_path, config, here, 1)
     (new,) = record["new"]
     assert new.startswith("decoder/layers (16 arrays: 1 x 32 x 2 x 16 there, 2 x")
     assert "decoder/norm (2 arrays)" in record["loaded"]
 
 
-def test_a_model_without_stage2_leaves_stage2_afresh(config, bundle, started, capsys):
-    bundle(config, 1)
-    _, fresh, result, record = started(config, config, 2)
+def test_a_model_without_stage2_leaves_stage2_afresh(config, tmp_path, capsys):
+    give(tmp_path, config, 1)
+    _, fresh, result, record = start(tmp_path, config, config, 2)
     for path, array in result.items():
         np.testing.assert_array_equal(array, fresh[path])
     assert record["new"] == ["everything"]
     assert "which holds no stage II" in capsys.readouterr().out
 
 
-def test_nothing_fits(config, bundle, started, tmp_path):
-    bundle(config)
+def test_nothing_fits(config, tmp_path):
+    give(tmp_path, config)
     here = replace(config, stage1__model__width=48, stage1__model__mlp_width=96)
     with pytest.raises(ConfigError, match=r"nothing of stage I of .*width is 32 there"):
-        started(config, here, 1)
+        start(tmp_path, config, here, 1)
     here = replace(here, init_from=str(tmp_path / "given"))
     with pytest.raises(ConfigError, match="nothing of stage I"):
         train(here, tmp_path / "run")
@@ -255,10 +205,10 @@ def test_nothing_fits(config, bundle, started, tmp_path):
 
 
 def test_a_given_model_that_cannot_be_used_is_found_before_anything_is_written(
-    config, bundle, tmp_path
+    config, tmp_path
 ):
     run = tmp_path / "run"
-    folder = bundle(config)
+    folder = give(tmp_path, config)
     with pytest.raises(ConfigError, match="no trained model"):
         train(replace(config, init_from=str(tmp_path / "nowhere")), run)
     weights = folder / "model.safetensors"
@@ -274,87 +224,7 @@ def test_a_given_model_that_cannot_be_used_is_found_before_anything_is_written(
     assert not run.exists()
 
 
-def test_a_bundle_is_no_place_for_a_run(config, bundle):
-    folder = bundle(config)
+def test_a_bundle_is_no_place_for_a_run(config, tmp_path):
+    folder = give(tmp_path, config)
     with pytest.raises(ConfigError, match="is a bundle, which stays as it is"):
         train(config, folder)
-
-
-def test_a_vit_is_not_needed_where_the_image_encoder_comes_from_the_given_model(
-    config, bundle, started
-):
-    bundle(config)
-    here = replace(config, stage2__pretrained_encoder="gone.npz")
-    *_, record = started(config, here, 2)
-    assert "pretrained_encoder" not in record
-    other = replace(here, stage2__model__patch_size=(4, 4))
-    with pytest.raises(WeightsError, match=r"gone\.npz"):
-        started(config, other, 2)
-
-
-def write_vit(path, model):
-    """A ViT of the model's sizes, one layer deep, in the names of AugReg."""
-    width, mlp = model.width, model.mlp_width
-    heads = (model.num_heads, width // model.num_heads)
-    shapes = {
-        "embedding": {"kernel": (*model.patch_size, 3, width), "bias": (width,)},
-        "Transformer/posembed_input": {"pos_embedding": (1, 4, width)},
-        "Transformer/encoder_norm": {"scale": (width,), "bias": (width,)},
-    }
-    block = "Transformer/encoderblock_0"
-    for name in ("LayerNorm_0", "LayerNorm_2"):
-        shapes[f"{block}/{name}"] = {"scale": (width,), "bias": (width,)}
-    for name, sizes in {
-        "MlpBlock_3/Dense_0": {"kernel": (width, mlp), "bias": (mlp,)},
-        "MlpBlock_3/Dense_1": {"kernel": (mlp, width), "bias": (width,)},
-        "MultiHeadDotProductAttention_1/out": {
-            "kernel": (*heads, width),
-            "bias": (width,),
-        },
-        **{
-            f"MultiHeadDotProductAttention_1/{part}": {
-                "kernel": (width, *heads),
-                "bias": heads,
-            }
-            for part in ("query", "key", "value")
-        },
-    }.items():
-        shapes[f"{block}/{name}"] = sizes
-    arrays = {
-        f"{module}/{name}": np.full(shape, 0.25, np.float32)
-        for module, inside in shapes.items()
-        for name, shape in inside.items()
-    }
-    np.savez(path, allow_pickle=False, **arrays)
-    return path
-
-
-def test_the_given_model_goes_before_the_vit(config, bundle, started, tmp_path, capsys):
-    """Patches of another size are the ViT's, and all else of the encoder the given model's."""
-    there = replace(config, stage2__model__patch_size=(4, 4))
-    bundle(there)
-    vit = write_vit(tmp_path / "vit.npz", config.stage2.model)
-    here = replace(config, stage2__pretrained_encoder=str(vit))
-    given, fresh, result, record = started(there, here, 2)
-    assert (np.asarray(result["params/patches/kernel"]) == 0.25).all()
-    for path in given:
-        if path.startswith(("params/encoder/", "params/decoder")):
-            np.testing.assert_array_equal(result[path], given[path], err_msg=path)
-    (told,) = record["pretrained_encoder"]
-    assert told in capsys.readouterr().out
-    assert record["resampled"] == ["encoder_positions (1 array: 4 x 4 to 2 x 2)"]
-    assert record["new"] == [
-        "patches (2 arrays: 4 x 4 x 3 x 32 there, 8 x 8 x 3 x 32 here)"
-    ]
-
-
-def test_a_vit_alone(config, tmp_path):
-    vit = write_vit(tmp_path / "vit.npz", config.stage2.model)
-    here = replace(config, stage2__pretrained_encoder=str(vit))
-    run = RunDirectory(tmp_path / "run")
-    initial = initial_weights(here, run, (2,), 0)[2]
-    run.stage2(0).path.mkdir(parents=True)
-    result = flatten(initial(variables(here, 2, 10), run.stage2(0)))
-    assert (np.asarray(result["params/patches/kernel"]) == 0.25).all()
-    record = json.loads((run.stage2(0).path / "initial.json").read_text())
-    assert list(record) == ["pretrained_encoder"]
