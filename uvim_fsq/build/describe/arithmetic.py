@@ -41,7 +41,7 @@ class Arithmetic:
         """Of all steps."""
         return None if self.steps is None else self.steps * self.per_step
 
-    def seconds_per_step(self, tflops: float, devices: int) -> float:
+    def seconds_per_step(self, tflops: int | float, devices: int) -> float:
         """At so many TFLOP/s on each device, these operations counted."""
         return self.per_step / (tflops * TERA * devices)
 

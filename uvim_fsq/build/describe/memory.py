@@ -39,7 +39,7 @@ class Memory:
         passing = sum(self.passing.values())
         return self.total + math.ceil(TOLERANCE * passing)
 
-    def fits(self, budget: float) -> str:
+    def fits(self, budget: int | float) -> str:
         """ "yes", "maybe" (within the estimate's tolerance) or "no"."""
         if self.at_most <= budget:
             return "yes"
@@ -95,7 +95,7 @@ class TrainingMemory:
         return Memory({k: v for k, v in held.items() if v}, gradients | fuller)
 
     def largest(
-        self, batch_size: int, devices: int, budget: float
+        self, batch_size: int, devices: int, budget: int | float
     ) -> tuple[int, int] | None:
         """(images at once on a device, micro-batches) that surely fit; None if not even one does.
 

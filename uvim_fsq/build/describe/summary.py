@@ -38,8 +38,8 @@ class Machine:
     """
 
     devices: int = 1
-    memory_gb: float = 80.0
-    tflops: float | None = None
+    memory_gb: int | float = 80.0
+    tflops: int | float | None = None
     examples: int | None = None
 
     def __post_init__(self):
@@ -49,7 +49,7 @@ class Machine:
                 raise ConfigError(f"{option} must be above 0, found {value}.")
 
     @property
-    def budget(self) -> float:
+    def budget(self) -> int | float:
         """Bytes of one device."""
         return self.memory_gb * GIGA
 

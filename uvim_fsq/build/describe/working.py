@@ -93,4 +93,4 @@ def forward_layer(model: Stage1Model | Stage2Model, images: int, queries: int) -
     scores = _FLOAT32 * images * model.num_heads * queries * queries
     attention = 2 * scores if model.attention == "xla" else 0
     hidden = 2 * size * images * queries * model.mlp_width
-    return 5 * size * images * queries * model.width + max(attention, hidden)
+    return 3 * size * images * queries * model.width + max(attention, hidden)
