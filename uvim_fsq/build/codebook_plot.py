@@ -70,7 +70,7 @@ def _draw_sorted(axes: Any, histogram: np.ndarray) -> None:
     axes.stairs(used, edges, baseline=lowest, fill=True, color=_USED)
     axes.axhline(uniform, color=_UNIFORM, linestyle="--", linewidth=1.2)
     axes.annotate(
-        f"all alike: {uniform:,.3g}",
+        f"all alike: {uniform:,.0f}" if uniform >= 100 else f"all alike: {uniform:.3g}",
         (k + 0.5, uniform),
         xytext=(-4, 4),
         textcoords="offset points",
