@@ -429,6 +429,26 @@ def test_patches_that_are_not_square(tmp_path):
         inspect([one], paper)
 
 
+def test_files_are_given_by_path_or_address(tmp_path, tiny_vq, capsys):
+    one, two = export_big_vision(open_trained(tiny_vq), tmp_path / "public")[1:]
+    words = ["--task", "depth", "--output", tmp_path / "model"]
+    assert run("import-big-vision", f"file://{one}", two, *words) == 0
+    source = open_trained(tmp_path / "model").details()["source"]
+    assert source.endswith("big_vision: stage1.npz and stage2.npz.")
+    found = inspect([one, two], depth("vq", "paper"))
+    addresses = ["gs://big_vision/one.npz", "https://some.where/two.npz?key=secret"]
+    import_checkpoints(found, found.config, tmp_path / "other", addresses)
+    source = open_trained(tmp_path / "other").details()["source"]
+    assert "gs://big_vision/one.npz and https://some.where/two.npz." in source
+    words[-1] = tmp_path / "none"
+    refused(
+        ["import-big-vision", tmp_path / "three.npz", *words],
+        "three.npz is no file",
+        tmp_path,
+        capsys,
+    )
+
+
 def test_nothing_is_overwritten(tiny_vq, tmp_path, capsys):
     (tmp_path / "there").mkdir()
     output = ["--output", tmp_path / "there"]
@@ -468,5 +488,5 @@ def test_a_stage_that_is_left_out_half_is_refused(tiny_vq, tmp_path):
     with pytest.raises(
         WeightsError, match="less.npz lacks params/decoder/encoder_norm/scale .*norm"
     ):
-        import_checkpoints(found, found.config, tmp_path / "model")
+        import_checkpoints(found, found.config, tmp_path / "model", ["less.npz"])
     assert not (tmp_path / "model").exists()

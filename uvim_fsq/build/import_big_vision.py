@@ -5,6 +5,7 @@ an image with fixed position embeddings, the length of a code with linear resizi
 the range of depths, the names of classes) is asked for or taken from the published runs.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -98,9 +99,11 @@ def inspect(
 
 
 def import_checkpoints(
-    checkpoints: Checkpoints, config: RunConfig, folder: Path
+    checkpoints: Checkpoints, config: RunConfig, folder: Path, addresses: Sequence[str]
 ) -> dict[str, int]:
     """Writes the model as a new bundle, with these settings; returns parameters by stage.
+
+    `addresses` are paths or URLs of the files, of which the bundle keeps what is not private.
 
     Raises:
       WeightsError: if the folder is there, a file cannot be read, or an array does not fit.
@@ -110,10 +113,17 @@ def import_checkpoints(
         expected = expected_variables(config, stage)
         with open_archive(path) as arrays:
             stages[stage] = translate(arrays, _NAMES[stage], expected, path.name)
-    names = " and ".join(path.name for path in checkpoints.paths.values())
+    names = " and ".join(map(_public, addresses))
     source = f"Imported from checkpoints in the format of big_vision: {names}."
     write_model(folder, config, stages, {"source": source})
     return {name: _count(tree["params"]) for name, tree in stages.items()}
+
+
+def _public(address: str) -> str:
+    """An address without query and password, or the name of a file."""
+    address = address.split("?")[0]
+    known = re.fullmatch(r"(gs|hf|https?)://[^@]+", address)
+    return address if known else Path(address).name
 
 
 def _count(tree: Tree) -> int:

@@ -26,7 +26,8 @@ def add(commands: Any) -> None:
         "checkpoints",
         metavar="CHECKPOINT",
         nargs="+",
-        help="the .npz file of stage I and, if you have it, that of stage II",
+        help="the .npz file of stage I and, if you have it, that of stage II: paths, or gs://, hf:// "
+        "or https:// addresses",
     )
     command.add_argument(
         "--task", choices=("depth", "panoptic", "colorization"), required=True
@@ -58,10 +59,10 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace, words: list[str]) -> None:
     """Imports and prints what was found; see `uvim_fsq.build.import_big_vision`."""
-    paths, output = [Path(path) for path in options.checkpoints], Path(options.output)
-    if len(paths) > 2:
+    addresses, output = options.checkpoints, Path(options.output)
+    if len(addresses) > 2:
         raise ConfigError(
-            f"expected the files of stage I and stage II, found {len(paths)}: settings stand "
+            f"expected the files of stage I and stage II, found {len(addresses)}: settings stand "
             "after the files, as in --task.max_depth 20."
         )
     if output.exists():
@@ -74,6 +75,7 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     from uvim_fsq.cli.config_file import load_config
     from uvim_fsq.cli.settings import override
     from uvim_fsq.config_check import check
+    from uvim_fsq.weights.fetch import local_file
 
     base, _ = load_config(options.task, "vq", "paper")
     sizes = {
@@ -82,17 +84,17 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
         if name in ("image_size", "patch_size")
     }
     found = inspect(
-        paths,
+        [local_file(address) for address in addresses],
         base,
         Hints(**sizes, code_length=options.code_length),
         None if options.categories is None else read_categories(options.categories),
     )
     config = override(found.config, words, _OPTIONS)
     check(config)
-    counts = import_checkpoints(found, config, output)
+    counts = import_checkpoints(found, config, output, addresses)
     print("\n".join(summary(found, config, counts)))
     print(f"Wrote {output}.")
-    if len(paths) == 2:
+    if len(addresses) == 2:
         print(f"Next: uvim-fsq predict {output} PICTURE.jpg --output predictions")
     else:
         print(f"Next: uvim-fsq evaluate {output} --stage1-only")
