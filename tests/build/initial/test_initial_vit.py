@@ -4,19 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from given_models import give, start, variables
 
-from configs.depth import get_config
 from uvim_fsq.build.initial import initial_weights
 from uvim_fsq.build.initial_plan import flatten
 from uvim_fsq.build.run_directory import RunDirectory
 from uvim_fsq.config import replace
 from uvim_fsq.weights.errors import WeightsError
-
-
-@pytest.fixture
-def config():
-    return get_config("vq", "tiny")
 
 
 def write_vit(path, model):
@@ -56,13 +49,13 @@ def write_vit(path, model):
     return path
 
 
-def test_the_given_model_goes_before_the_vit(config, tmp_path, capsys):
+def test_the_given_model_goes_before_the_vit(config, give, start, tmp_path, capsys):
     """Patches of another size are the ViT's, and all else of the encoder the given model's."""
     there = replace(config, stage2__model__patch_size=(4, 4))
-    give(tmp_path, there)
+    give(there)
     vit = write_vit(tmp_path / "vit.npz", config.stage2.model)
     here = replace(config, stage2__pretrained_encoder=str(vit))
-    given, fresh, result, record = start(tmp_path, there, here, 2)
+    given, fresh, result, record = start(there, here, 2)
     assert (np.asarray(result["params/patches/kernel"]) == 0.25).all()
     for path in given:
         if path.startswith(("params/encoder/", "params/decoder")):
@@ -75,7 +68,7 @@ def test_the_given_model_goes_before_the_vit(config, tmp_path, capsys):
     ]
 
 
-def test_a_vit_alone(config, tmp_path):
+def test_a_vit_alone(config, variables, tmp_path):
     vit = write_vit(tmp_path / "vit.npz", config.stage2.model)
     here = replace(config, stage2__pretrained_encoder=str(vit))
     run = RunDirectory(tmp_path / "run")
@@ -88,12 +81,12 @@ def test_a_vit_alone(config, tmp_path):
 
 
 def test_a_vit_is_not_needed_where_the_image_encoder_comes_from_the_given_model(
-    config, tmp_path
+    config, give, start
 ):
-    give(tmp_path, config)
+    give(config)
     here = replace(config, stage2__pretrained_encoder="gone.npz")
-    *_, record = start(tmp_path, config, here, 2)
+    *_, record = start(config, here, 2)
     assert "pretrained_encoder" not in record
     other = replace(here, stage2__model__patch_size=(4, 4))
     with pytest.raises(WeightsError, match=r"gone\.npz"):
-        start(tmp_path, config, other, 2)
+        start(config, other, 2)
