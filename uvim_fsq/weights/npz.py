@@ -27,11 +27,6 @@ class Header(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype
 
-    @property
-    def is_float(self) -> bool:
-        """Whether the values are floats, bfloat16 included."""
-        return self.dtype.kind == "f" or self.dtype in (_BFLOAT16, ml_dtypes.bfloat16)
-
 
 class Archive(Mapping[str, np.ndarray]):
     """The arrays of an open `.npz` by name, each read when it is asked for and not kept.
