@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.codebook import CodebookEvaluator
+from evaluators.codebook import CodebookEvaluator, index_histogram
 from evaluators.runner import EvaluationResult, evaluate
 from uvim_fsq.build.fid import fid_evaluators, listed_indices
 from uvim_fsq.build.inference import Inference
@@ -71,12 +71,14 @@ def evaluate_run(
     scoring = build_scoring(config.task)
     predictions = Predictions(inference, source, config.evaluation)
     result = _score(config, scoring, predictions, training, chosen)
+    histogram = _training_histogram(inference, training, config.evaluation, result)
     output = Path(output or _output(trained, part, stage1_only))
     output.mkdir(parents=True, exist_ok=True)
     write_json(
         output / "scores.json",
         {
             "scores": result.scores,
+            "codebook_histogram": histogram,
             "pictures": len(chosen),
             "part": part,
             "environment": environment(),
@@ -147,20 +149,23 @@ def _score(
             } | scoring.unpredicted(reference)
             yield item
 
-    result = evaluate(items(), evaluators, count=len(chosen))
-    if codebook_size:
-        usage = _training_usage(inference, training, settings, codebook_size)
-        result.scores.update(usage)
-    return result
+    return evaluate(items(), evaluators, count=len(chosen))
 
 
-def _training_usage(
+def _training_histogram(
     inference: Inference,
     training: Source,
     settings: EvaluationConfig,
-    codebook_size: int,
-) -> dict[str, float]:
-    """Codebook usage over so many training pictures that every codeword had its chance."""
+    result: EvaluationResult,
+) -> list[int] | None:
+    """How often codewords occur over so many training pictures that every one had its chance.
+
+    Adds `codebook_training/...` to the scores. Returns the counts of the codewords that occur, the
+    most frequent first; None if there is no codebook.
+    """
+    codebook_size = inference.stage1.quantizer.codebook_size
+    if not codebook_size:
+        return None
     wanted = -(-INDICES_PER_CODEWORD * codebook_size // inference.stage1.code_length)
     batches = evaluation_batches(
         training,
@@ -176,10 +181,13 @@ def _training_usage(
             evaluator.update({"indices": indices[i]})
             for i in np.flatnonzero(batch["mask"])
         ]
-    return {
-        f"codebook_training/{k}": float(v)
-        for k, v in evaluator.aggregate(stats).items()
-    }
+    scores = evaluator.aggregate(stats)
+    result.scores.update(
+        {f"codebook_training/{k}": float(v) for k, v in scores.items()}
+    )
+    every = np.concatenate([each["indices"] for each in stats])
+    counts = np.sort(index_histogram(every, codebook_size))[::-1]
+    return [int(count) for count in counts if count]
 
 
 def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

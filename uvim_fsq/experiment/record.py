@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq import config_json
+from uvim_fsq.build.objects import build_quantizer
 from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, environment
 from uvim_fsq.experiment.plan import Job, Plan
 from uvim_fsq.training.writers import read_json_lines
@@ -13,8 +14,9 @@ from uvim_fsq.training.writers import read_json_lines
 def make_record(plan: Plan, job: Job) -> dict[str, Any]:
     """The record of a finished stage-II job; nothing in it is averaged over runs.
 
-    `scores` are those of `scores.json`, by `prediction/score`; `stages` has steps and seconds of
-    training, the validation's last metrics, and for stage I its codebook usage over training.
+    `scores` are those of `scores.json`, by `prediction/score`; `histogram` counts the indices of the
+    training pictures that usage is counted over; `stages` has steps and seconds of training and the
+    validation's metrics over it.
     """
     assert job.stage2_seed is not None
     run = plan.run(job)
@@ -37,22 +39,26 @@ def run_record(run: RunDirectory, seed: int | None, evaluation: Path) -> dict[st
     return {
         "task": config.task.kind,
         "quantizer": config.quantizer.kind,
+        "codebook_size": build_quantizer(config.quantizer).codebook_size,
         "config": config_json.fingerprint(config)[:16],
         "environment": environment(),
         "pictures": scores["pictures"],
         "part": scores["part"],
         "scores": scores["scores"],
+        "histogram": scores.get("codebook_histogram"),
         "stages": stages,
     }
 
 
 def stage_summary(directory: StageDirectory) -> dict[str, Any]:
-    """How a training ended: `steps`, `best_step`, `seconds`, and its last validation."""
+    """How a training went: `steps`, `best_step`, `seconds`, and `curve`, its validations by step."""
     summary: dict[str, Any] = {}
     if directory.done.exists():
         summary |= json.loads(directory.done.read_text())
-    validation = {}
-    if directory.metrics.exists():
-        for line in read_json_lines(directory.metrics):
-            validation |= {k: v for k, v in line.items() if k.startswith("validation/")}
-    return summary | {"validation": validation}
+    lines = read_json_lines(directory.metrics) if directory.metrics.exists() else []
+    curve = [
+        {"step": line["step"]}
+        | {name: v for name, v in line.items() if name.startswith("validation/")}
+        for line in lines
+    ]
+    return summary | {"curve": [line for line in curve if len(line) > 1]}

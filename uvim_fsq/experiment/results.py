@@ -7,6 +7,7 @@ from pathlib import Path
 from uvim_fsq.build.scoring import build_scoring
 from uvim_fsq.experiment import paper
 from uvim_fsq.experiment.plan import Plan, records
+from uvim_fsq.experiment.report import Shown, write_report
 from uvim_fsq.experiment.table import Score, Table, make_table
 from uvim_fsq.experiment.table_formats import FORMATS, as_text
 
@@ -28,7 +29,7 @@ def experiment_table(plan: Plan) -> Table:
 
 
 def write_results(plan: Plan) -> list[Path]:
-    """Writes `records.jsonl` and `table.{txt,md,csv,tex,json}` into the experiment's directory.
+    """Writes `records.jsonl`, `table.{txt,md,csv,tex,json}` and `report.html` into the directory.
 
     Returns:
       The files.
@@ -46,7 +47,32 @@ def write_results(plan: Plan) -> list[Path]:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
         written.append(path)
-    return written
+    report = plan.directory / "report.html"
+    write_report(report, table, _shown(plan), _commands(plan))
+    return [*written, report]
+
+
+def _shown(plan: Plan) -> list[Shown]:
+    done = [job for job in plan.jobs() if job.stage2_seed is not None]
+    done = [job for job in done if plan.is_done(job)]
+    found = list(records(plan))
+    rows = dict.fromkeys(job.row for job in done)
+    return [
+        Shown(
+            row,
+            [record for record in found if record["row"] == row],
+            [plan.evaluation(job) for job in done if job.row == row],
+        )
+        for row in rows
+    ]
+
+
+def _commands(plan: Plan) -> list[str]:
+    """The command that this plan can be had with; the settings of its rows are in experiment.json."""
+    return [
+        f"# {plan.title}\n# {plan.stage1_seeds} stage I and {plan.stage2_seeds} stage II of each row; "
+        "settings in experiment.json, single runs in records.jsonl"
+    ]
 
 
 def print_results(plan: Plan) -> None:

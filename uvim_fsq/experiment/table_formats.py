@@ -27,7 +27,7 @@ def cell(summary: Summary | None, column: Column) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Block:
+class Block:
     """Headings and lines of text; the last `baselines` lines are those without a model."""
 
     headings: Sequence[str]
@@ -35,7 +35,7 @@ class _Block:
     baselines: int = 0
 
 
-def _blocks(table: Table) -> list[_Block]:
+def blocks(table: Table) -> list[Block]:
     """The scores with the paper's, and below them the controls."""
     scores = [column for column in table.columns if not column.control]
     controls = [column for column in table.columns if column.control]
@@ -46,11 +46,11 @@ def _blocks(table: Table) -> list[_Block]:
             for row in table.rows
         ]
         headings = ["controls", *(column.heading for column in controls)]
-        blocks.append(_Block(headings, lines))
+        blocks.append(Block(headings, lines))
     return blocks
 
 
-def _scores(table: Table, columns: Sequence[Column]) -> _Block:
+def _scores(table: Table, columns: Sequence[Column]) -> Block:
     has_paper = any(row.paper for row in table.rows)
     headings = ["", "n", *(column.heading for column in columns)]
     if has_paper:
@@ -71,7 +71,7 @@ def _scores(table: Table, columns: Sequence[Column]) -> _Block:
             for column in columns
         ]
         lines.append([title, "-", *shown, *(["-", "-"] if has_paper else [])])
-    return _Block(headings, lines, len(table.baselines))
+    return Block(headings, lines, len(table.baselines))
 
 
 def comparison_sentences(table: Table) -> list[str]:
@@ -99,12 +99,12 @@ def comparison_sentences(table: Table) -> list[str]:
 
 def as_text(table: Table) -> str:
     """Aligned columns for a terminal."""
-    parts = [table.title, *map(_aligned, _blocks(table))]
+    parts = [table.title, *map(_aligned, blocks(table))]
     below = [*comparison_sentences(table), *table.notes]
     return "\n\n".join([*parts, *(["\n".join(below)] if below else [])]) + "\n"
 
 
-def _aligned(block: _Block) -> str:
+def _aligned(block: Block) -> str:
     cells = [block.headings, *block.lines]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
 
@@ -122,7 +122,7 @@ def _aligned(block: _Block) -> str:
 def as_markdown(table: Table) -> str:
     """Pipe tables, with the paired differences and notes below."""
     parts = [f"### {table.title}"]
-    for block in _blocks(table):
+    for block in blocks(table):
         rule = ["---", *["---:"] * (len(block.headings) - 1)]
         rows = [block.headings, rule, *block.lines]
         parts.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
@@ -140,7 +140,7 @@ def _latex(text: str) -> str:
 def as_latex(table: Table) -> str:
     """A `tabular` of scores and one of controls, with the rules of the booktabs package."""
     lines = [f"% {table.title}"]
-    for block in _blocks(table):
+    for block in blocks(table):
         rows = [" & ".join(map(_latex, line)) + r" \\" for line in block.lines]
         models = len(rows) - block.baselines
         lines += [

@@ -1,0 +1,158 @@
+"""Charts as SVG text whose colours follow the page's theme.
+
+matplotlib draws them in place-holder colours, which are then replaced by the page's CSS variables
+(`--ink`, `--faint`, `--series-0` ...), so that one drawing serves a light and a dark page.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Curve = tuple[Sequence[float | int], Sequence[float | int]]
+"""Places and values."""
+
+SERIES = 8
+_INK, _FAINT = "#010101", "#020202"
+_PLACEHOLDERS = [f"#0301{number:02x}" for number in range(SERIES)]
+_SETTINGS: Any = {
+    "svg.fonttype": "none",  # Text stays text, in the page's font.
+    "svg.hashsalt": "uvim-fsq",  # The same chart is the same text.
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": _FAINT,
+    "axes.labelcolor": _INK,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "grid.color": _FAINT,
+    "font.size": 9,
+}
+
+
+def bars(
+    values: Mapping[str, Sequence[float]],
+    heading: str,
+    lines: Mapping[str, float] | None = None,
+) -> str:
+    """A bar of the mean for each name, with every single value as a dot; `lines` are for reference."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = _figure(1, height=0.42 * len(values) + 1.0)
+        axis = axes[0]
+        for place, found in enumerate(values.values()):
+            color = _PLACEHOLDERS[place % SERIES]
+            if len(found):
+                axis.barh(place, np.mean(found), 0.6, color=color, alpha=0.45)
+                offsets = np.linspace(-0.15, 0.15, len(found)) if len(found) > 1 else 0
+                axis.plot(
+                    found,
+                    place + np.zeros(len(found)) + offsets,
+                    "o",
+                    color=color,
+                    ms=4,
+                )
+        for title, value in (lines or {}).items():
+            axis.axvline(value, color=_FAINT, lw=1, ls="--")
+            axis.text(value, -0.75, f" {title}", fontsize=7, va="bottom")
+        axis.set_yticks(range(len(values)), list(values))
+        axis.set_ylim(len(values) - 0.4, -0.9)
+        axis.set_xlabel(heading)
+        axis.grid(axis="x", lw=0.4, alpha=0.5)
+        return _svg(figure, f"{heading} by row")
+
+
+def curves(
+    series: Mapping[str, Sequence[Curve]],
+    xlabel: str,
+    ylabel: str,
+    *,
+    log_x: bool = False,
+    marks: bool = False,
+) -> str:
+    """Lines over places; several curves of one name share its colour."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = _figure(1, height=2.8)
+        axis = axes[0]
+        for number, (name, found) in enumerate(series.items()):
+            for index, (x, y) in enumerate(found):
+                axis.plot(
+                    x,
+                    y,
+                    color=_PLACEHOLDERS[number % SERIES],
+                    ls="-" if number < SERIES else "--",
+                    marker="o" if marks or len(x) == 1 else None,
+                    ms=3,
+                    lw=1.4,
+                    label=name if index == 0 else None,
+                )
+        if log_x:
+            axis.set_xscale("log", base=2)
+        axis.set_xlabel(xlabel)
+        axis.set_ylabel(ylabel)
+        axis.grid(lw=0.4, alpha=0.5)
+        if series:
+            axis.legend(frameon=False, fontsize=8)
+        return _svg(figure, f"{ylabel} over {xlabel}")
+
+
+def histograms(counts: Mapping[str, tuple[Sequence[int], int]]) -> str:
+    """Share of the indices by codeword, most frequent first, with what uniform use would be.
+
+    For each name the counts of the codewords that occur, and the codebook's size.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(_SETTINGS):
+        columns = 2 if len(counts) > 1 else 1
+        rows = -(-len(counts) // columns)
+        figure, axes = _figure(rows, columns, height=1.7 * rows + 0.3)
+        for number, (axis, (name, (found, size))) in enumerate(
+            zip(axes, counts.items(), strict=False)
+        ):
+            ordered = np.zeros(size)
+            ordered[: len(found)] = np.sort(np.asarray(found))[::-1]
+            shares = ordered / max(1, ordered.sum())
+            color = _PLACEHOLDERS[number % SERIES]
+            axis.fill_between(
+                np.arange(len(shares)) + 0.5, shares, step="mid", color=color, alpha=0.6
+            )
+            axis.axhline(1 / len(shares), color=_INK, lw=0.8, ls=":")
+            used = int((ordered > 0).sum())
+            axis.set_title(f"{name}: {used} of {len(shares)} used", fontsize=9)
+            axis.set_xlim(0.5, len(shares) + 0.5)
+            axis.set_yscale("symlog", linthresh=0.1 / len(shares))
+            axis.set_ylim(0, 1)
+            axis.tick_params(labelsize=7)
+        for axis in axes[len(counts) :]:
+            axis.set_visible(False)
+        return _svg(figure, "index histograms")
+
+
+def _figure(rows: int, columns: int = 1, height: float = 3.0) -> tuple[Any, list[Any]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for axis in axes:
+        axis.patch.set_alpha(0)
+    return figure, axes
+
+
+def _svg(figure: Any, label: str) -> str:
+    """The drawing as an element of a page."""
+    from html import escape
+
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    for number, color in enumerate(_PLACEHOLDERS):
+        text = text.replace(color, f"var(--series-{number})")
+    text = text.replace(_INK, "var(--ink)").replace(_FAINT, "var(--faint)")
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)

@@ -1,0 +1,275 @@
+"""The report of an experiment, or of any scored runs: one HTML file."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from uvim_fsq.experiment import charts
+from uvim_fsq.experiment.page import (
+    Section,
+    html_table,
+    page,
+    picture,
+    whole_picture,
+)
+from uvim_fsq.experiment.table import Table
+from uvim_fsq.experiment.table_formats import blocks, comparison_sentences
+
+PICTURES = 6
+"""Test pictures in the grid."""
+_CURVES = {
+    "stage1": (("validation/loss", "stage I, validation loss"),),
+    "stage2": (("validation/loss", "stage II, validation loss"),),
+}
+_USAGE = (
+    ("validation/codebook_usage", "codebook usage, share"),
+    ("validation/codebook_perplexity", "codebook perplexity"),
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A row of the report.
+
+    Attributes:
+      name: of the row.
+      records: of its runs, see `experiment.record`.
+      evaluations: the runs' evaluation folders, for their pictures; those that are gone are left out.
+    """
+
+    name: str
+    records: Sequence[Mapping[str, Any]]
+    evaluations: Sequence[Path]
+
+
+def write_report(
+    path: Path, table: Table, rows: Sequence[Shown], commands: Sequence[str]
+) -> None:
+    """Writes the HTML file, whole or not at all; `commands` say how it was run."""
+    sections = [
+        Section("Scores", _scores(table)),
+        Section("Single runs", _bars(table, rows)),
+        Section("Training", _training(rows)),
+        Section("Codebooks", _codebooks(rows)),
+    ]
+    sizes = _sizes(table, rows)
+    if sizes:
+        sections.append(Section("Codebook sizes", sizes))
+    sections += [
+        Section("Pictures", _pictures(rows)),
+        Section("Best and worst", _best_and_worst(rows)),
+        Section("How it was run", _provenance(rows, commands)),
+    ]
+    runs = sum(len(row.records) for row in rows)
+    better = "higher" if table.higher_is_better else "lower"
+    introduction = (
+        f"{runs} runs in {len(rows)} rows. Means ± sample standard deviations over seeds; "
+        f"{table.headline} ranks, {better} is better."
+    )
+    shown = [section for section in sections if section.html]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(page(table.title, introduction, shown), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _scores(table: Table) -> str:
+    html = ""
+    means = {
+        row.name: cell.mean
+        for row in table.rows
+        if (cell := row.cells.get(table.headline)) is not None
+    }
+    best = max if table.higher_is_better else min
+    winner = best(means, key=lambda name: means[name]) if means else None
+    for block in blocks(table):
+        plain = len(block.lines) - block.baselines
+        classes = [
+            "plain" if i >= plain else ("best" if line[0] == winner else "")
+            for i, line in enumerate(block.lines)
+        ]
+        html += html_table(block.headings, block.lines, classes)
+    sentences = [*comparison_sentences(table), *table.notes]
+    return html + "".join(f'<p class="note">{escape(text)}</p>' for text in sentences)
+
+
+def _bars(table: Table, rows: Sequence[Shown]) -> str:
+    column = next((c for c in table.columns if c.key == table.headline), None)
+    if column is None:
+        return ""
+    values = {
+        row.name: [
+            record["scores"][column.key]
+            for record in row.records
+            if column.key in record["scores"]
+        ]
+        for row in rows
+    }
+    return charts.bars(values, f"greedy {column.heading}", table.baselines)
+
+
+def _training(rows: Sequence[Shown]) -> str:
+    html = ""
+    for stage, metrics in _CURVES.items():
+        for key, label in metrics:
+            found = {row.name: _curves(row, stage, key) for row in rows}
+            if any(found.values()):
+                html += charts.curves(found, "step", label)
+    return html
+
+
+def _curves(row: Shown, stage: str, key: str) -> list[charts.Curve]:
+    """One curve of every training of a stage; a stage I that several runs share counts once."""
+    found: dict[Any, charts.Curve] = {}
+    for record in row.records:
+        lines = record["stages"].get(stage, {}).get("curve", [])
+        points = [
+            (line["step"], line[key]) for line in lines if line.get(key) is not None
+        ]
+        if points:
+            seeds = (record.get("stage1_seed"), record.get("stage2_seed"))
+            x, y = zip(*points, strict=True)
+            found[seeds[0] if stage == "stage1" else seeds] = (x, y)
+    return list(found.values())
+
+
+def _codebooks(rows: Sequence[Shown]) -> str:
+    html = ""
+    for key, label in _USAGE:
+        found = {row.name: _curves(row, "stage1", key) for row in rows}
+        if any(found.values()):
+            html += charts.curves(found, "step", label)
+    counts = {}
+    for row in rows:
+        for record in row.records[:1]:
+            if record.get("histogram"):
+                counts[row.name] = (record["histogram"], record["codebook_size"])
+    if counts:
+        html += (
+            "<p>How often each codeword occurs over training pictures, most frequent first; "
+            "the dotted line is uniform use.</p>" + charts.histograms(counts)
+        )
+    return html
+
+
+def _sizes(table: Table, rows: Sequence[Shown]) -> str:
+    """Score, usage and cost against the codebook's size, where rows differ in it."""
+    families: dict[str, list[tuple[int, Shown]]] = {}
+    for row in rows:
+        for record in row.records[:1]:
+            size = record.get("codebook_size")
+            if size:
+                family = row.name.rpartition("_2^")[0] or str(record["quantizer"])
+                families.setdefault(family, []).append((size, row))
+    if len({size for found in families.values() for size, _ in found}) < 3:
+        return ""
+    html = ""
+    for column in table.columns:
+        wanted = ("codebook_training/usage", "codebook/bits_per_image")
+        if column.key not in (*wanted, table.headline, _stage1(table.headline)):
+            continue
+        series = {}
+        for family, found in families.items():
+            points = [
+                (size, column.scale * _mean(row, column.key))
+                for size, row in sorted(found, key=lambda pair: pair[0])
+                if not math.isnan(_mean(row, column.key))
+            ]
+            series[family] = [tuple(zip(*points, strict=True))] if points else []
+        html += charts.curves(
+            series, "codewords", column.heading, log_x=True, marks=True
+        )
+    return html
+
+
+def _stage1(headline: str) -> str:
+    return f"stage1/{headline.partition('/')[2]}"
+
+
+def _mean(row: Shown, key: str) -> float:
+    found = [r["scores"][key] for r in row.records if key in r["scores"]]
+    return sum(found) / len(found) if found else math.nan
+
+
+def _pictures(rows: Sequence[Shown]) -> str:
+    """The same test pictures across rows: stage I and the whole, of the first run of each."""
+    shown = []
+    for row in rows:
+        for folder in row.evaluations[:1]:
+            index = folder / "single" / "pictures.json"
+            if index.is_file():
+                shown.append(
+                    (row.name, folder / "single", json.loads(index.read_text()))
+                )
+    if not shown:
+        return ""
+    ids = shown[0][2]["ids"]
+    # Pictures are side by side only where they are the same.
+    same = [each for each in shown if each[2]["ids"] == ids]
+    columns = [("picture", same[0][1], "image"), ("truth", same[0][1], "target")]
+    for name, folder, index in same:
+        for column, title in (("stage1", "stage I"), ("greedy", "greedy")):
+            if column in index["columns"]:
+                columns.append((f"{name}, {title}", folder, column))
+    head = "".join(f"<th scope='col'>{escape(title)}</th>" for title, _, _ in columns)
+    body = ""
+    for number, name in enumerate(ids[:PICTURES]):
+        cells = "".join(
+            f'<td class="picture">{picture(path, f"{name}: {title}")}</td>'
+            for title, folder, column in columns
+            if (path := folder / f"{number}_{column}.png").is_file()
+        )
+        body += f"<tr>{cells}</tr>"
+    left_out = len(shown) - len(same)
+    note = f"<p class='note'>{left_out} rows were scored on other pictures.</p>"
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="pictures"><table><thead><tr>'
+        f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        + (note if left_out else "")
+    )
+
+
+def _best_and_worst(rows: Sequence[Shown]) -> str:
+    html = ""
+    for row in rows:
+        for folder in row.evaluations[:1]:
+            for name in ("best", "worst"):
+                path = folder / f"{name}.png"
+                if path.is_file():
+                    text = f"{row.name}: {name} pictures"
+                    html += (
+                        f"<details><summary>{escape(text)}</summary>"
+                        f"{whole_picture(path, text)}</details>"
+                    )
+    return html
+
+
+def _provenance(rows: Sequence[Shown], commands: Sequence[str]) -> str:
+    headings = ["run", "settings", "stage I", "stage II", "pictures", "jax", "devices"]
+    lines = []
+    for row in rows:
+        for record in row.records:
+            stages, place = record["stages"], record["environment"]
+            seeds = [record.get(f"stage{i}_seed") for i in (1, 2)]
+            lines.append(
+                [
+                    f"{row.name}, seeds {seeds[0]} and {seeds[1]}",
+                    str(record["config"]),
+                    *(_training_time(stages.get(f"stage{i}")) for i in (1, 2)),
+                    f"{record['pictures']} ({record['part']})",
+                    str(place.get("jax")),
+                    ", ".join(sorted(set(place.get("devices", [])))),
+                ]
+            )
+    shown = "".join(f"<pre>{escape(command)}</pre>" for command in commands)
+    return shown + html_table(headings, lines)
+
+
+def _training_time(stage: Mapping[str, Any] | None) -> str:
+    if not stage or "steps" not in stage:
+        return "-"
+    return f"{stage['steps']:,} steps, {stage.get('seconds', 0):.0f} s"
