@@ -115,9 +115,11 @@ def layout(path: Path) -> VitLayout:
     for name in found.keys() - names.keys():
         raise _not_plain(path, next(iter(found[name].values())))
     for name in (name for group in names.values() for name in group):
-        if not headers[name].is_float:
+        dtype = headers[name].dtype
+        # bfloat16 is two raw bytes to NumPy.
+        if dtype.kind != "f" and dtype.str != "|V2":
             raise WeightsError(
-                f"{name} in {path} holds {headers[name].dtype}: expected float numbers"
+                f"{name} in {path} holds {dtype}: expected float numbers"
             )
     return VitLayout(
         patch_size=patch_size,
