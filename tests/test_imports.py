@@ -66,7 +66,7 @@ MAY_IMPORT = {
         *("uvim_fsq.training.signals", "uvim_fsq.training.writers"),
         "uvim_fsq.training.progress",
     ),
-    "uvim_fsq.cli": TOP,
+    "uvim_fsq.cli": (*TOP, "uvim_fsq.experiment"),
     "evaluators": ("uvim_fsq.types",),
     "evaluators.runner": ("uvim_fsq.types", "evaluators"),
     "evaluators.panoptic_files": (

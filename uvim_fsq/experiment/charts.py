@@ -40,7 +40,9 @@ def bars(
     import matplotlib as mpl
 
     with mpl.rc_context(_SETTINGS):
-        figure, axes = _figure(1, height=0.42 * len(values) + 1.0)
+        figure, axes = _figure(
+            1, height=0.42 * (len(values) + len(lines or {}) / 3) + 1
+        )
         axis = axes[0]
         for place, found in enumerate(values.values()):
             color = _PLACEHOLDERS[place % SERIES]
@@ -54,11 +56,14 @@ def bars(
                     color=color,
                     ms=4,
                 )
-        for title, value in (lines or {}).items():
+        lines = lines or {}
+        for number, (title, value) in enumerate(lines.items()):
             axis.axvline(value, color=_FAINT, lw=1, ls="--")
-            axis.text(value, -0.75, f" {title}", fontsize=7, va="bottom")
+            # One below the other: values may be close together.
+            place = -0.6 - 0.35 * (len(lines) - number - 1)
+            axis.text(value, place, f"{title} ", fontsize=7, ha="right")
         axis.set_yticks(range(len(values)), list(values))
-        axis.set_ylim(len(values) - 0.4, -0.9)
+        axis.set_ylim(len(values) - 0.4, -0.8 - 0.35 * len(lines))
         axis.set_xlabel(heading)
         axis.grid(axis="x", lw=0.4, alpha=0.5)
         return _svg(figure, f"{heading} by row")

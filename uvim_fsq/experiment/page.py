@@ -19,12 +19,17 @@ _STYLE = """
 body { margin: 0 auto; max-width: 68rem; padding: 1rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-p, li { max-width: 46rem; } a { color: var(--link); } nav a { margin-right: 1rem; white-space: nowrap; }
-.scroll { overflow-x: auto; } svg { max-width: 100%; height: auto; font-family: inherit; }
+p, li { max-width: 46rem; } a { color: var(--link); }
+nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
+.scroll { overflow-x: auto; } svg { width: 42rem; height: auto; font-family: inherit; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; }
 th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid color-mix(in srgb, var(--faint) 35%, transparent); }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper); }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper);
+  white-space: normal; min-width: 11rem; max-width: 14rem; }
+td.picture:first-child { position: static; min-width: 0; }
+@media (max-width: 40rem) { th:first-child, td:first-child { min-width: 6rem; max-width: 8rem; }
+  svg { width: 34rem; } button.zoom img { width: 5rem; } }
 tr.best td { font-weight: 600; } tr.plain td { color: var(--faint); }
 td.picture { padding: .15rem; border: 0; text-align: center; }
 button.zoom { padding: 0; border: 0; background: none; cursor: zoom-in; display: block; }
@@ -100,6 +105,13 @@ def html_table(
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table><thead><tr>{head}'
         f"</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def chart(svg: str) -> str:
+    """A drawing that scrolls where the page is narrower than it can be read."""
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="chart">{svg}</div>'
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from uvim_fsq.experiment import charts
 from uvim_fsq.experiment.page import (
     Section,
+    chart,
     html_table,
     page,
     picture,
@@ -109,7 +110,7 @@ def _bars(table: Table, rows: Sequence[Shown]) -> str:
         ]
         for row in rows
     }
-    return charts.bars(values, f"greedy {column.heading}", table.baselines)
+    return chart(charts.bars(values, f"greedy {column.heading}", table.baselines))
 
 
 def _training(rows: Sequence[Shown]) -> str:
@@ -118,7 +119,7 @@ def _training(rows: Sequence[Shown]) -> str:
         for key, label in metrics:
             found = {row.name: _curves(row, stage, key) for row in rows}
             if any(found.values()):
-                html += charts.curves(found, "step", label)
+                html += chart(charts.curves(found, "step", label))
     return html
 
 
@@ -142,7 +143,7 @@ def _codebooks(rows: Sequence[Shown]) -> str:
     for key, label in _USAGE:
         found = {row.name: _curves(row, "stage1", key) for row in rows}
         if any(found.values()):
-            html += charts.curves(found, "step", label)
+            html += chart(charts.curves(found, "step", label))
     counts = {}
     for row in rows:
         for record in row.records[:1]:
@@ -151,7 +152,7 @@ def _codebooks(rows: Sequence[Shown]) -> str:
     if counts:
         html += (
             "<p>How often each codeword occurs over training pictures, most frequent first; "
-            "the dotted line is uniform use.</p>" + charts.histograms(counts)
+            "the dotted line is uniform use.</p>" + chart(charts.histograms(counts))
         )
     return html
 
@@ -180,8 +181,8 @@ def _sizes(table: Table, rows: Sequence[Shown]) -> str:
                 if not math.isnan(_mean(row, column.key))
             ]
             series[family] = [tuple(zip(*points, strict=True))] if points else []
-        html += charts.curves(
-            series, "codewords", column.heading, log_x=True, marks=True
+        html += chart(
+            charts.curves(series, "codewords", column.heading, log_x=True, marks=True)
         )
     return html
 
