@@ -134,8 +134,7 @@ def test_a_step_takes_what_was_estimated(number):
 
 CASES = {
     "heads": dict(heads=8),
-    "width": dict(width=256),
-    "layers": dict(layers=6),
+    "width and layers": dict(width=256, layers=6),
     "whole heads' logits": dict(stage1__model__head_memory_mb=64),
     "vq": dict(quantizer=VQConfig(256, 128)),
     "no context": dict(
@@ -147,10 +146,6 @@ CASES = {
     "few images": dict(batch=2),
     "nothing": of_both("model__rematerialize", "nothing"),
     "everything": of_both("model__rematerialize", "everything"),
-    "everything, layers": dict(layers=6)
-    | of_both("model__rematerialize", "everything"),
-    "nothing, micro-batches": dict(batch=32, micro_batches=4)
-    | of_both("model__rematerialize", "nothing"),
 }
 
 

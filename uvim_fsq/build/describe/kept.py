@@ -9,8 +9,10 @@ import jax
 from uvim_fsq.build.describe.models import Models, Stage
 from uvim_fsq.build.describe.parameters import array_size
 from uvim_fsq.nn.patches import scale_image
-from uvim_fsq.stage1.objective import split_planes
 from uvim_fsq.types import Tree
+
+_IMAGES = 10_007
+"""A batch to trace with: a prime, so that no other axis is likely to be a multiple of it."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class KeptByPass(NamedTuple):
 def kept_by_stage(models: Models, stage: Stage, mask: Tree) -> KeptByPass:
     """What a stage keeps for its gradient; `mask` is False for parameters without one.
 
-    The loss is differentiated abstractly, for one image and for two; the arrays that its backward
-    pass closes over, weights and inputs aside, are what has to stay. Their sizes grow evenly with
-    the images, whatever is kept of a layer. The encoder alone is differentiated likewise.
+    The loss is differentiated abstractly; the arrays that its backward pass closes over, weights
+    and inputs aside, are what has to stay. The encoder of stage II alone is differentiated
+    likewise; in stage I the moment when the decoder is entered is always the fuller one.
     """
     loss_function = models.loss_function(stage)
 
@@ -45,39 +47,34 @@ def kept_by_stage(models: Models, stage: Stage, mask: Tree) -> KeptByPass:
         return loss_function(params, collections, frozen, batch, key)[0]
 
     def encoded(params, collections, frozen, batch, key):
-        del frozen, key
+        del collections, frozen, key
         image = scale_image(batch["image"])
-        variables = {"params": params, **collections}
-        if stage is not models.stage1:
-            return models.code_model.apply(variables, image, method="encode")
-        planes = split_planes(batch["planes"], models.autoencoder.channels)
-        return models.autoencoder.apply(variables, planes, image, method="latent")
+        return models.code_model.apply({"params": params}, image, method="encode")
 
-    return KeptByPass(
-        _kept(models, stage, mask, loss), _kept(models, stage, mask, encoded)
-    )
+    whole = _kept(models, stage, mask, loss)
+    if stage is models.stage1:
+        return KeptByPass(whole, whole)
+    return KeptByPass(whole, _kept(models, stage, mask, encoded))
 
 
 def _kept(
     models: Models, stage: Stage, mask: Tree, function: Callable[..., Any]
 ) -> Kept:
     key = jax.eval_shape(lambda: jax.random.key(0))
-    one, two = (
-        _kept_bytes(
-            function,
-            stage.params,
-            mask,
-            (stage.collections, stage.frozen, models.batch(images), key),
-        )
-        for images in (1, 2)
-    )
-    return Kept(2 * one - two, two - one)
+    rest = (stage.collections, stage.frozen, models.batch(_IMAGES), key)
+    fixed = per_image = 0
+    for array in _kept_arrays(function, stage.params, mask, rest):
+        if array.size % _IMAGES:
+            fixed += array_size(array)
+        else:
+            per_image += array_size(array) // _IMAGES
+    return Kept(fixed, per_image)
 
 
-def _kept_bytes(
+def _kept_arrays(
     function: Callable[..., Any], params: Tree, mask: Tree, rest: tuple
-) -> int:
-    """Bytes that the backward pass of `function(params, *rest)` closes over."""
+) -> list[Any]:
+    """What the backward pass of `function(params, *rest)` closes over."""
     leaves, tree = jax.tree.flatten(params)
     moved = jax.tree.leaves(mask)
 
@@ -103,4 +100,4 @@ def _kept_bytes(
         for variable in trace.outvars
         if id(variable) not in inputs and not hasattr(variable, "val")
     }
-    return sum(array_size(array) for array in arrays.values())
+    return list(arrays.values())

@@ -11,7 +11,13 @@ import numpy as np
 from uvim_fsq.build import objects
 from uvim_fsq.build.objectives import target_encoder
 from uvim_fsq.build.tasks import build_task
-from uvim_fsq.config import IdentityConfig, RunConfig, StageConfig, replace
+from uvim_fsq.config import (
+    IdentityConfig,
+    RunConfig,
+    Stage1Config,
+    Stage2Config,
+    replace,
+)
 from uvim_fsq.stage1.model import Stage1Model
 from uvim_fsq.stage1.objective import stage1_loss
 from uvim_fsq.stage2.model import Stage2Model
@@ -36,7 +42,7 @@ class Stage:
     """
 
     name: str
-    config: StageConfig
+    config: Stage1Config | Stage2Config
     model: Stage1Model | Stage2Model
     variables: Tree
     frozen: Tree

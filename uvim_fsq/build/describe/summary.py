@@ -171,12 +171,9 @@ def _memory(models: Models, stage: Stage, machine: Machine) -> dict[str, Any]:
 
 def _training_memory(models: Models, stage: Stage, choice: str) -> TrainingMemory:
     """Of a stage with another `rematerialize`."""
+    changed = replace(stage, model=stage.model.clone(rematerialize=choice))
     name = "stage1" if stage is models.stage1 else "stage2"
-    if stage.config.model.rematerialize != choice:
-        change = {f"{name}__model__rematerialize": choice}
-        changed = shape_models(replace(models.config, **change))
-        return training_memory(changed, changed.stages[models.stages.index(stage)])
-    return training_memory(models, stage)
+    return training_memory(replace(models, **{name: changed}), changed)
 
 
 def _bytes(memory: Memory, machine: Machine) -> dict[str, Any]:

@@ -20,6 +20,10 @@ SCORES = 4
 """Arrays of attention's scores (b heads q s), float32: weights, their gradient, copies of both."""
 TOKENS = 16
 """Arrays of tokens (b s d) in a layer's backward pass: inputs, projections, their gradients."""
+CROSS_TOKENS = 8
+"""Of these, what cross-attention adds: half at the code's positions, half at the patches."""
+PRODUCTS = 4
+"""Products of attention as wide as a token: queries, keys, values, outputs."""
 HIDDEN = 5
 """Arrays as wide as the MLP (b s mlp) in its backward pass."""
 LOGITS = 3
@@ -42,10 +46,9 @@ def decoding(models: Models, stage: Stage, images: int) -> dict[str, int]:
     if stage is models.stage1:
         return _autoencoder(models, images)
     model = models.code_model
-    patches, length = positions(model), model.code_length
-    logits = _FLOAT32 * images * length * model.vocabulary_size
+    logits = _FLOAT32 * images * model.code_length * model.vocabulary_size
     return {
-        "a layer of the decoder": layer(model, images, length, max(patches, length)),
+        "a layer of the decoder": _decoder_layer(model, images),
         "logits": LOGITS * logits,
     }
 
@@ -78,13 +81,29 @@ def _autoencoder(models: Models, images: int) -> dict[str, int]:
 def layer(
     model: Stage1Model | Stage2Model, images: int, queries: int, keys: int
 ) -> int:
-    """The backward pass of one layer: its attention or its MLP, whichever takes more."""
+    """The backward pass of one layer: its attention or its MLP, whichever takes more.
+
+    Where everything is computed again, the layer's products are there too, for that moment.
+    """
     size = itemsize(model)
+    token = size * images * queries
     scores = _FLOAT32 * images * model.num_heads * queries * keys
     attention = SCORES * scores if model.attention == "xla" else 0
-    tokens = TOKENS * size * images * queries * model.width
-    hidden = HIDDEN * size * images * queries * model.mlp_width
-    return tokens + max(attention, hidden)
+    tokens = TOKENS * token * model.width
+    if model.rematerialize == "everything":
+        tokens += token * (PRODUCTS * model.width + model.mlp_width)
+    return tokens + max(attention, HIDDEN * token * model.mlp_width)
+
+
+def _decoder_layer(model: Stage2Model, images: int) -> int:
+    """As `layer`, with cross-attention beside self-attention."""
+    patches, length = positions(model), model.code_length
+    arrays = CROSS_TOKENS
+    if model.rematerialize == "everything":
+        arrays += PRODUCTS
+    # Half of them, keys and values, stand at the patches.
+    cross = arrays * images * (length + patches) * model.width * itemsize(model) // 2
+    return cross + layer(model, images, length, max(patches, length))
 
 
 def forward_layer(model: Stage1Model | Stage2Model, images: int, queries: int) -> int:
