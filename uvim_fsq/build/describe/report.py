@@ -149,7 +149,8 @@ def _memory(stages: list, machine: Mapping[str, Any]) -> Any:
     chosen = [
         stage["memory"]["choices"][stage["memory"]["rematerialize"]] for stage in stages
     ]
-    rows = _rows([memory["held"] | memory["passing"] for memory in chosen], _gb)
+    rows = _rows([memory["held"] for memory in chosen], _gb)
+    rows |= _rows([memory["passing"] for memory in chosen], _gb)
     rows["all"] = [_gb(memory["total"]) for memory in chosen]
     rows[f"  of {machine['memory_gb']:g} GB"] = [
         _FITS[memory["fits"]] for memory in chosen
@@ -181,7 +182,7 @@ def _choices(description: Mapping[str, Any], stages: list) -> Any:
 def _fitting(fitting: Mapping[str, int] | None) -> str:
     if fitting is None:
         return "not one image"
-    return f"--micro_batches {fitting['micro_batches']:,}"
+    return f"micro-batches {fitting['micro_batches']:,}"
 
 
 def _prediction_lines(description: Mapping[str, Any]) -> list[str]:
