@@ -1,6 +1,6 @@
 """What predictors that do not look at the picture say: the least that a model has to beat."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,34 +19,30 @@ Planes = dict[str, np.ndarray]
 """As a task's `decode` names them, of one picture."""
 
 
-def depth_means(
-    task: Task, config: DepthConfig, source: Source, batch_size: int
-) -> dict[str, Planes]:
+def depth_means(config: DepthConfig, targets: Iterable[Any]) -> dict[str, Planes]:
     """The mean depth, and the mean depth of each pixel."""
     mean = MeanPredictor()
-    for target in _targets(task, source, batch_size):
+    for target in targets:
         mean.update(target, valid_pixels(target, config.min_depth, config.max_depth))
     per_pixel = mean.per_pixel()
     constant = np.full_like(per_pixel, mean.constant())
     return {"constant": {"depth": constant}, "per_pixel_mean": {"depth": per_pixel}}
 
 
-def color_means(task: Task, source: Source, batch_size: int) -> dict[str, Planes]:
+def color_means(targets: Iterable[Any]) -> dict[str, Planes]:
     """The mean colour, and the mean colour of each pixel."""
     mean = MeanPredictor()
-    for target in _targets(task, source, batch_size):
+    for target in targets:
         mean.update(target, np.ones(target.shape[:2], bool))
     per_pixel = mean.per_pixel()
     constant = np.broadcast_to(mean.constant(), per_pixel.shape)
     return {"constant": {"color": constant}, "per_pixel_mean": {"color": per_pixel}}
 
 
-def most_frequent_classes(
-    task: Task, source: Source, batch_size: int
-) -> dict[str, Planes]:
+def most_frequent_classes(task: Task, targets: Iterable[Any]) -> dict[str, Planes]:
     """The most frequent class, and that of each pixel; each class is one segment."""
     mode = ModePredictor(task.channels["semantics"])
-    for target in _targets(task, source, batch_size):
+    for target in targets:
         mode.update(target["semantics"])
     per_pixel = mode.per_pixel()
     constant = np.full_like(per_pixel, mode.constant())
@@ -56,7 +52,9 @@ def most_frequent_classes(
     }
 
 
-def _targets(task: Task, source: Source, batch_size: int) -> Iterator[Any]:
+def training_targets(
+    task: Task, source: Source, batch_size: int, threads: int | None
+) -> Iterator[Any]:
     """Targets of training examples, unaugmented, spread evenly over the source."""
     count = min(len(source), BASELINE_EXAMPLES)
     chosen = np.linspace(0, len(source) - 1, count).round().astype(int).tolist()
@@ -66,7 +64,11 @@ def _targets(task: Task, source: Source, batch_size: int) -> Iterator[Any]:
         return target if isinstance(target, dict) else {"target": target}
 
     for batch in evaluation_batches(
-        source, transform, batch_size=batch_size, indices=chosen
+        source,
+        transform,
+        batch_size=batch_size,
+        indices=chosen,
+        threads=threads,
     ):
         targets = {k: v for k, v in batch.items() if k not in ("mask", "index")}
         for i in np.flatnonzero(batch["mask"]):

@@ -11,8 +11,8 @@ import numpy as np
 
 from evaluators.codebook import CodebookEvaluator, index_histogram
 from evaluators.runner import EvaluationResult, evaluate
+from uvim_fsq.build.baselines import training_targets
 from uvim_fsq.build.fid import fid_evaluators, listed_indices
-from uvim_fsq.build.inference import Inference
 from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.predictions import Predictions
 from uvim_fsq.build.report_pictures import save_pages
@@ -69,9 +69,10 @@ def evaluate_run(
         check_source(config.task, each)
     chosen = _chosen(config.evaluation, source)
     scoring = build_scoring(config.task)
-    predictions = Predictions(inference, source, config.evaluation)
+    threads = config.loader_threads or None
+    predictions = Predictions(inference, source, config.evaluation, threads)
     result = _score(config, scoring, predictions, training, chosen)
-    histogram = _training_histogram(inference, training, config.evaluation, result)
+    histogram = _training_histogram(predictions, training, result)
     output = Path(output or _output(trained, part, stage1_only))
     output.mkdir(parents=True, exist_ok=True)
     write_json(
@@ -123,7 +124,10 @@ def _score(
     """All scores of the chosen pictures."""
     inference, settings = predictions.inference, config.evaluation
     task = inference.task
-    baselines = scoring.baselines(task, training, settings.batch_size)
+    baselines = scoring.baselines(
+        task,
+        training_targets(task, training, settings.batch_size, predictions.threads),
+    )
     first = task.reference(predictions.source.reference(chosen[0]))
     evaluators: dict[str, Any] = {
         name: Prediction(name, [scoring.evaluator()])
@@ -153,16 +157,14 @@ def _score(
 
 
 def _training_histogram(
-    inference: Inference,
-    training: Source,
-    settings: EvaluationConfig,
-    result: EvaluationResult,
+    predictions: Predictions, training: Source, result: EvaluationResult
 ) -> list[int] | None:
     """How often codewords occur over so many training pictures that every one had its chance.
 
     Adds `codebook_training/...` to the scores. Returns the counts of the codewords that occur, the
     most frequent first; None if there is no codebook.
     """
+    inference = predictions.inference
     codebook_size = inference.stage1.quantizer.codebook_size
     if not codebook_size:
         return None
@@ -170,8 +172,9 @@ def _training_histogram(
     batches = evaluation_batches(
         training,
         example_transform(inference.task, train=False),
-        batch_size=settings.batch_size,
+        batch_size=predictions.settings.batch_size,
         indices=range(min(wanted, len(training))),
+        threads=predictions.threads,
     )
     evaluator = CodebookEvaluator(codebook_size)
     stats = []

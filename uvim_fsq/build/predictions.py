@@ -22,6 +22,7 @@ class Predictions:
     the code of the picture before, `..._foreign_image` shows the decoder the picture before.
 
     Attributes:
+      threads: that read pictures; one per core by default.
       names: of the predictions that this model makes.
     """
 
@@ -30,8 +31,10 @@ class Predictions:
         inference: Inference,
         source: Source,
         settings: EvaluationConfig,
+        threads: int | None = None,
     ):
         self.inference, self.source, self.settings = inference, source, settings
+        self.threads = threads
         self.samples = settings.samples if inference.task.averages else 0
         self.coded = inference.stage1.quantizer.codebook_size is not None
         self.names = ["stage1"]
@@ -82,6 +85,7 @@ class Predictions:
             example_transform(self.inference.task, train=False),
             batch_size=self.settings.batch_size,
             indices=list(indices),
+            threads=self.threads,
         )
 
     def _codes(self, batch) -> dict[str, Any]:

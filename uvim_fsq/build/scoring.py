@@ -1,6 +1,6 @@
 """How each task is scored: its evaluator, and its baselines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,7 +18,6 @@ from uvim_fsq.config import (
     PanopticConfig,
     TaskConfig,
 )
-from uvim_fsq.data.source import Source
 from uvim_fsq.tasks.base import Task
 
 
@@ -80,9 +79,9 @@ class Scoring(Protocol):
         ...
 
     def baselines(
-        self, task: Task, source: Source, batch_size: int
+        self, task: Task, targets: Iterable[Any]
     ) -> dict[str, dict[str, Any]]:
-        """Planes of predictors that do not look at the picture, on the model's grid."""
+        """Planes of predictors that know training targets and no picture, on the model's grid."""
         ...
 
     def unpredicted(self, reference: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,9 +107,9 @@ class DepthScoring:
         """RMSE and the others."""
         return DepthEvaluator(self.config.min_depth, self.config.max_depth)
 
-    def baselines(self, task, source, batch_size):
+    def baselines(self, task, targets):
         """Mean depths."""
-        return baselines.depth_means(task, self.config, source, batch_size)
+        return baselines.depth_means(self.config, targets)
 
     def unpredicted(self, reference):
         """None."""
@@ -135,9 +134,9 @@ class PanopticScoring:
         """PQ, SQ and RQ."""
         return PanopticEvaluator(categories_of(self.config))
 
-    def baselines(self, task, source, batch_size):
+    def baselines(self, task, targets):
         """Most frequent classes."""
-        return baselines.most_frequent_classes(task, source, batch_size)
+        return baselines.most_frequent_classes(task, targets)
 
     def unpredicted(self, reference):
         """None."""
@@ -162,9 +161,9 @@ class ColorizationScoring:
         """PSNR and colourfulness."""
         return PsnrEvaluator()
 
-    def baselines(self, task, source, batch_size):
+    def baselines(self, task, targets):
         """Mean colours."""
-        return baselines.color_means(task, source, batch_size)
+        return baselines.color_means(targets)
 
     def unpredicted(self, reference):
         """The grey picture as it is."""

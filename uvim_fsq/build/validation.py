@@ -48,6 +48,7 @@ class Validation:
     indices: Callable[[TrainState, Any], Any] | None
     pictures: Callable[[TrainState, Tree, Any], np.ndarray]
     picture_count: int
+    threads: int | None
 
     def __call__(
         self, state: TrainState, frozen: Tree, tensorboard: TensorBoard
@@ -58,6 +59,7 @@ class Validation:
             example_transform(self.task, train=False),
             batch_size=self.batch_size,
             indices=list(chosen),
+            threads=self.threads,
         )
         sums: dict[str, float] = {}
         histogram = np.zeros(self.codebook_size or 0)
@@ -116,6 +118,7 @@ def stage1_validation(
         ),
         pictures=pictures,
         picture_count=config.output.pictures,
+        threads=config.loader_threads or None,
     )
 
 
@@ -159,6 +162,7 @@ def stage2_validation(
         indices=None,
         pictures=pictures,
         picture_count=config.output.pictures,
+        threads=config.loader_threads or None,
     )
 
 
