@@ -208,7 +208,6 @@ def test_settings_are_told_from_the_arrays(imported, published, capsys):
     assert (model.encoder_context, model.decoder_context) == (True, False)
     assert (model.encoder_depth, model.decoder_depth) == (1, 2)
     assert (model.width, model.num_heads, model.mlp_width) == (32, 4, 64)
-    assert config.checkpoint == "last"
     trained = open_trained(imported("color_wide"))
     assert trained.stage2() is not None
     assert trained.config.stage1.model.positions == "sincos2d"
@@ -435,7 +434,8 @@ def test_files_are_given_by_path_or_address(tmp_path, tiny_vq, capsys):
     assert run("import-big-vision", f"file://{one}", two, *words) == 0
     source = open_trained(tmp_path / "model").details()["source"]
     assert source.endswith("big_vision: stage1.npz and stage2.npz.")
-    found = inspect([one, two], depth("vq", "paper"))
+    found = inspect([one, two], replace(depth("vq", "paper"), checkpoint="best"))
+    assert found.config.checkpoint == "last"
     addresses = ["gs://big_vision/one.npz", "https://some.where/two.npz?key=secret"]
     import_checkpoints(found, found.config, tmp_path / "other", addresses)
     source = open_trained(tmp_path / "other").details()["source"]
