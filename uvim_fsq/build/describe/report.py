@@ -212,6 +212,6 @@ def _gb(size: int) -> str:
     return f"{value:,.3f}" if value < 1 else f"{value:,.2f}"
 
 
-def _gflop(value: float) -> str:
+def _gflop(value: int | float) -> str:
     shown = value / _GIGA
     return f"{shown:,.3g}" if shown < 1 else f"{shown:,.1f}"
