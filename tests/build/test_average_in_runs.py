@@ -12,7 +12,7 @@ from uvim_fsq.build import objects
 from uvim_fsq.build import train as train_module
 from uvim_fsq.build.load import FrozenStage1, load_frozen_stage1, load_inference
 from uvim_fsq.build.objectives import target_encoder
-from uvim_fsq.build.run_directory import RunDirectory, tree_hash
+from uvim_fsq.build.run_directory import tree_hash
 from uvim_fsq.build.sources import build_source
 from uvim_fsq.build.tasks import build_task
 from uvim_fsq.build.train import train
@@ -121,25 +121,35 @@ def test_a_given_models_weights_are_the_first_average(run, config, tmp_path):
     assert_same(state["average"], given["average"])
 
 
+class Kept(TensorBoard):
+    """Keeps the last picture beside writing it."""
+
+    def image(self, step, name, image):
+        self.last = image
+        super().image(step, name, image)
+
+
 def test_validation_takes_the_average(run, config, tmp_path):
     """Losses, codebook usage and pictures, of weights beside which the parameters are NaN."""
     task, source = build_task(config.task), build_source(config.data, "validation")
-    found = {}
+    stage1 = load_frozen_stage1(open_trained(run), config)
     for number, stage in enumerate(STAGES, start=1):
         saved = last_state(run / stage)
         lost = jax.tree.map(lambda x: np.full_like(x, np.nan), saved["params"])
-        state = TrainState(
-            saved["step"], lost, saved["collections"], {}, saved["average"]
-        )
-        stage1 = load_frozen_stage1(open_trained(run), config)
+        used = saved["average"]
+        collections = saved["collections"]
+        state = TrainState(saved["step"], lost, collections, {}, used)
         validation = _validation(number, config, task, stage1, source)
-        writer = TensorBoard(tmp_path / str(number), resume_step=0)
-        found[stage] = validation(state, stage1.variables, writer)
-        writer.close()
-        last = read_json_lines(RunDirectory(run).path / stage / "metrics.jsonl")[-1]
-        for name, value in found[stage].items():
+        with Kept(tmp_path / str(number)) as writer:
+            found = validation(state, stage1.variables, writer)
+            seen = writer.last
+            plain = TrainState(saved["step"], used, collections, {})
+            assert validation(plain, stage1.variables, writer) == found
+            np.testing.assert_array_equal(seen, writer.last)
+        last = read_json_lines(run / stage / "metrics.jsonl")[-1]
+        for name, value in found.items():
             assert value == pytest.approx(last[f"validation/{name}"], rel=1e-5), name
-    assert found[STAGES[0]]["codebook_usage"] > 0
+        assert ("codebook_usage" in found) == (number == 1)
 
 
 def _validation(number, config, task, stage1: FrozenStage1, source):
