@@ -432,6 +432,7 @@ def test_files_are_given_by_path_or_address(tmp_path, tiny_vq, capsys):
     one, two = export_big_vision(open_trained(tiny_vq), tmp_path / "public")[1:]
     words = ["--task", "depth", "--output", tmp_path / "model"]
     assert run("import-big-vision", f"file://{one}", two, *words) == 0
+    assert "image shown to encoder and decoder;" in capsys.readouterr().out
     source = open_trained(tmp_path / "model").details()["source"]
     assert source.endswith("big_vision: stage1.npz and stage2.npz.")
     found = inspect([one, two], replace(depth("vq", "paper"), checkpoint="best"))
