@@ -12,7 +12,7 @@ import pytest
 
 from uvim_fsq.build import objects
 from uvim_fsq.build.load import load_frozen_stage1, load_inference
-from uvim_fsq.build.run_directory import RunDirectory
+from uvim_fsq.build.run_directory import RunDirectory, identity_differences
 from uvim_fsq.build.train import train
 from uvim_fsq.build.trained import open_trained
 from uvim_fsq.config import ConfigError, IdentityConfig, replace
@@ -151,6 +151,28 @@ def test_a_stage1_of_other_settings_is_refused(tiny_run, tiny_config, tmp_path):
     ):
         train(other, tmp_path / "run", (2,), stage1_run=tiny_run)
     assert not (tmp_path / "run").exists()
+
+
+MEMORY = dict(
+    stage1__model__rematerialize="everything", stage1__model__head_memory_mb=1
+)
+
+
+def test_how_memory_is_spent_and_augmentation_may_differ(tiny_run, tiny_config):
+    other = replace(tiny_config, **MEMORY, task__flip=False, task__crop_area=(0.5, 1.0))
+    frozen = load_frozen_stage1(open_trained(tiny_run), other)
+    assert frozen.record == open_trained(tiny_run).stage1().record
+    with pytest.raises(ConfigError, match="max_depth"):
+        load_frozen_stage1(open_trained(tiny_run), replace(other, task__max_depth=5.0))
+
+
+def test_a_run_may_go_on_with_less_memory(tiny_run, tiny_config):
+    old = RunDirectory(tiny_run).config()
+    lean = replace(tiny_config, **MEMORY, stage2__model__rematerialize="everything")
+    assert identity_differences(old, lean) == []
+    assert identity_differences(old, replace(lean, stage1__micro_batches=2)) == [
+        "stage1.micro_batches is 1 there and 2 here"
+    ]
 
 
 def test_stage2_refuses_to_continue_on_another_stage1(tiny_run, tiny_config, tmp_path):

@@ -149,6 +149,13 @@ def test_single_settings_of_a_model_change(model, capsys):
     assert config.init_from == "depth"
 
 
+def test_what_a_model_started_from_is_not_asked_for_again(tmp_path):
+    tuned = replace(get_config(preset="tiny"), init_from="gone")
+    (tmp_path / "tuned").mkdir()
+    config_json.save(tuned, tmp_path / "tuned" / "config.json")
+    assert load_config(str(tmp_path / "tuned"))[0] == replace(tuned, init_from="")
+
+
 def test_a_name_on_the_hub(monkeypatch, tmp_path, model):
     """Only where nothing here has that name."""
     monkeypatch.setattr(hub, "snapshot", lambda name: tmp_path / "depth")

@@ -159,8 +159,10 @@ def _shareable_details(details: Mapping[str, Any]) -> dict[str, Any]:
     )
     if "source" in result:
         result["source"] = re.sub(_PATH, "", result["source"])
-    if "environment" in (result.get("scores") or {}):
-        result["scores"]["environment"] = _versions(result["scores"]["environment"])
+    scores = result.get("scores") or {}
+    scores.pop("codebook_histogram", None)  # As long as the codebook is large.
+    if "environment" in scores:
+        scores["environment"] = _versions(scores["environment"])
     return result
 
 

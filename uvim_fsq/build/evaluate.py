@@ -13,6 +13,7 @@ from evaluators.codebook import CodebookEvaluator, index_histogram
 from evaluators.runner import EvaluationResult, evaluate
 from uvim_fsq.build.baselines import training_targets
 from uvim_fsq.build.fid import fid_evaluators, listed_indices
+from uvim_fsq.build.held import hold
 from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.predictions import Predictions
 from uvim_fsq.build.report_pictures import save_pages
@@ -61,8 +62,9 @@ def evaluate_run(
     """
     enable_compilation_cache()
     trained = open_trained(run)
+    held = hold(trained, seed, stage1_only=stage1_only)
     config = trained.config
-    inference = load_inference(trained, seed, stage1_only=stage1_only)
+    inference = load_inference(held)
     config = dataclasses.replace(config, **(changes or {}))
     source, training = (build_source(config.data, name) for name in (part, "train"))
     for each in (source, training):
@@ -82,6 +84,7 @@ def evaluate_run(
             "codebook_histogram": histogram,
             "pictures": len(chosen),
             "part": part,
+            "model": {name: dict(stage.record) for name, stage in held.held.items()},
             "environment": environment(),
             "evaluation": dataclasses.asdict(config.evaluation),
         },
@@ -97,7 +100,7 @@ def _output(trained: Trained, part: str, stage1_only: bool) -> Path:
     end = ("" if part == "test" else f"_{part}") + ("_stage1" if stage1_only else "")
     if isinstance(trained, RunModel):
         return trained.path / f"evaluation{end}"
-    return Path("evaluations") / f"{trained.path.resolve().name}{end}"
+    return Path("evaluations") / f"{trained.name}{end}"
 
 
 def _chosen(settings: EvaluationConfig, source: Source) -> list[int]:

@@ -34,10 +34,12 @@ class HeldModel:
         return self.notes
 
 
-def hold(trained: Trained, seed: int | None = None) -> HeldModel:
+def hold(
+    trained: Trained, seed: int | None = None, *, stage1_only: bool = False
+) -> HeldModel:
     """Reads a model's stages; `seed` chooses a stage II, by default the first there is."""
     held = {"stage1": trained.stage1()}
-    stage2 = trained.stage2(seed)
+    stage2 = None if stage1_only else trained.stage2(seed)
     if stage2 is not None:
         held["stage2"] = stage2
     return HeldModel(

@@ -7,7 +7,7 @@ from typing import Any
 from uvim_fsq import config_json
 from uvim_fsq.build import objects
 from uvim_fsq.build.inference import Inference
-from uvim_fsq.build.run_directory import differences
+from uvim_fsq.build.run_directory import MEMORY_SETTINGS, differences
 from uvim_fsq.build.tasks import build_task
 from uvim_fsq.build.trained import Trained
 from uvim_fsq.config import ConfigError, RunConfig
@@ -42,20 +42,22 @@ def load_frozen_stage1(trained: Trained, config: RunConfig) -> FrozenStage1:
 
 
 def _stage1_identity(config: RunConfig) -> dict[str, Any]:
+    """What makes codes what they are: neither augmentation nor how memory is spent."""
     tree = config_json.to_dict(config)
-    stage1 = {"model": tree["stage1"]["model"]}
-    return {"task": tree["task"], "quantizer": tree["quantizer"], "stage1": stage1}
+    model, task = tree["stage1"]["model"], tree["task"]
+    for name in (*MEMORY_SETTINGS, "attention"):
+        model.pop(name)
+    for name in ("flip", "crop_area"):
+        task.pop(name)
+    return {"task": task, "quantizer": tree["quantizer"], "stage1": {"model": model}}
 
 
-def load_inference(
-    trained: Trained, seed: int | None = None, *, stage1_only: bool = False
-) -> Inference:
+def load_inference(trained: Trained, seed: int | None = None) -> Inference:
     """A model's stage I and, if it is trained, stage II, ready to be used.
 
     Args:
       trained: from `open_trained`.
       seed: of stage II; the first that is there by default.
-      stage1_only: leave stage II out.
 
     Raises:
       ConfigError: if nothing is trained, or stage II belongs to another stage I.
@@ -65,7 +67,7 @@ def load_inference(
     stage1 = trained.stage1()
     model = objects.build_stage1(config, task)
     chunk_bytes = objects.head_chunk_bytes(config)
-    stage2 = None if stage1_only else trained.stage2(seed)
+    stage2 = trained.stage2(seed)
     if stage2 is None:
         return Inference(task, model, stage1.variables, chunk_bytes=chunk_bytes)
     return Inference(

@@ -121,12 +121,19 @@ class RunDirectory:
         return config_json.load(self.config_file)
 
 
+MEMORY_SETTINGS = ("rematerialize", "head_memory_mb")
+"""Of models: they change no result, and a run that was out of memory may go on with others."""
+
+
 def identity_differences(old: RunConfig, new: RunConfig) -> list[str]:
     """What identifies a run and is not the same in both, as sentences."""
     trees = [config_json.to_dict(config) for config in (old, new)]
     for tree in trees:
         for changeable in ("output", "evaluation", "loader_threads"):
             tree.pop(changeable, None)
+        for stage in ("stage1", "stage2"):
+            for changeable in MEMORY_SETTINGS:
+                tree[stage]["model"].pop(changeable, None)
     return differences(trees[0], trees[1])
 
 

@@ -25,7 +25,7 @@ def load_config(
     - a trained model: a run, a bundle, or OWNER/NAME on the Hugging Face Hub; `from-<folder>`, so
       that it never is the model's own folder.
 
-    The settings of a model are taken as they are, but for `output.directory`; a run's or bundle's
+    The settings of a model are taken as they are, but for `output.directory` and `init_from`; a run's or bundle's
     `config.json` is as good as its folder.
 
     Raises:
@@ -40,7 +40,8 @@ def load_config(
                 f"{option} belongs to configuration files, and {name} has settings of its own: "
                 "leave it out, or change single settings such as --stage1.steps."
             )
-        config = replace(config_json.load(file), output__directory="")
+        # Neither where the model lies nor what it started from is asked for again.
+        config = replace(config_json.load(file), output__directory="", init_from="")
         return config, _run_name(name, file)
     module = _module(name)
     get_config = getattr(module, "get_config", None)

@@ -5,7 +5,10 @@ import sys
 from typing import Any, NoReturn
 
 _SETTINGS_HINT = "Every setting below can be given, as in --stage1.model.width 192."
-_CONFIG_HELP = "a Python file with get_config(variant, preset), or the name of one that comes along: depth, panoptic, colorization"
+_CONFIG_HELP = (
+    "a Python file with get_config(variant, preset), or the name of one that comes along: depth, "
+    "panoptic, colorization; or a trained model or JSON file, whose settings are taken"
+)
 MODEL_HELP = "a run, a bundle, or OWNER/NAME on the Hugging Face Hub"
 
 
