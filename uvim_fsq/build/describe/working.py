@@ -19,13 +19,15 @@ from uvim_fsq.stage2.model import Stage2Model
 SCORES = 4
 """Arrays of attention's scores (b heads q s), float32: weights, their gradient, copies of both."""
 TOKENS = 16
-"""Arrays of tokens (b s d) in a layer's backward pass: inputs, projections, their gradients."""
+"""Arrays of tokens (b s d) beside them: inputs, projections, their gradients."""
 CROSS_TOKENS = 8
-"""Of these, what cross-attention adds: half at the code's positions, half at the patches."""
+"""Of tokens, what cross-attention adds: half at the code's positions, half at the patches."""
 PRODUCTS = 4
 """Products of attention as wide as a token: queries, keys, values, outputs."""
 HIDDEN = 5
 """Arrays as wide as the MLP (b s mlp) in its backward pass."""
+MLP_TOKENS = 7
+"""Arrays of tokens beside them."""
 LOGITS = 3
 """Arrays of logits, float32: themselves, their softmax, their gradient."""
 _FLOAT32 = 4
@@ -85,14 +87,16 @@ def layer(
 
     Where everything is computed again, the layer's products are there too, for that moment.
     """
-    size = itemsize(model)
-    token = size * images * queries
+    token = itemsize(model) * images * queries
     scores = _FLOAT32 * images * model.num_heads * queries * keys
-    attention = SCORES * scores if model.attention == "xla" else 0
-    tokens = TOKENS * token * model.width
+    attention = TOKENS * token * model.width
+    if model.attention == "xla":
+        attention += SCORES * scores
+    mlp = token * (MLP_TOKENS * model.width + HIDDEN * model.mlp_width)
+    again = 0
     if model.rematerialize == "everything":
-        tokens += token * (PRODUCTS * model.width + model.mlp_width)
-    return tokens + max(attention, HIDDEN * token * model.mlp_width)
+        again = token * (PRODUCTS * model.width + model.mlp_width)
+    return again + max(attention, mlp)
 
 
 def _decoder_layer(model: Stage2Model, images: int) -> int:
