@@ -9,7 +9,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-import tyro.conf
+from tyro.conf import AvoidSubcommands
 
 from uvim_fsq.config_data import (
     CategoryConfig,
@@ -100,6 +100,9 @@ class IdentityConfig:
     """Width of a code."""
 
 
+QuantizerConfig = FSQConfig | VQConfig | IdentityConfig
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The transformer of a stage."""
@@ -171,7 +174,8 @@ class StageConfig:
     batch_size: int = 1024
     """Examples per step, over all devices."""
     micro_batches: int = 1
-    """Split each batch into this many parts to save memory; the result stays the same."""
+    """Split each batch into this many parts to save memory; the result stays the same, up to rounding
+    and the draws of code dropout."""
     steps: int | None = None
     """Updates in all; give either this or `epochs`."""
     epochs: float | None = None
@@ -256,17 +260,13 @@ class OutputConfig:
 class RunConfig:
     """A run: one task, both stages."""
 
-    task: Annotated[TaskConfig, tyro.conf.AvoidSubcommands] = field(
-        default_factory=DepthConfig
-    )
+    task: Annotated[TaskConfig, AvoidSubcommands] = field(default_factory=DepthConfig)
     """What is predicted; each has a configuration of its own."""
-    data: Annotated[DataConfig, tyro.conf.AvoidSubcommands] = field(
-        default_factory=ScenesConfig
-    )
+    data: Annotated[DataConfig, AvoidSubcommands] = field(default_factory=ScenesConfig)
     """What it is learned from; `--source` changes the kind."""
-    quantizer: Annotated[
-        FSQConfig | VQConfig | IdentityConfig, tyro.conf.AvoidSubcommands
-    ] = field(default_factory=FSQConfig)
+    quantizer: Annotated[QuantizerConfig, AvoidSubcommands] = field(
+        default_factory=FSQConfig
+    )
     """The bottleneck; `--variant` changes the kind."""
     stage1: Stage1Config = Stage1Config()
     """The autoencoder of the target."""

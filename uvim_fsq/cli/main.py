@@ -15,6 +15,7 @@ from uvim_fsq.cli import (
     export,
     export_big_vision,
     import_big_vision,
+    report,
     score_fid,
     score_panoptic,
 )
@@ -34,6 +35,7 @@ _MODULES = {
     "export": export,
     "export_big_vision": export_big_vision,
     "import_big_vision": import_big_vision,
+    "report": report,
     "score_panoptic": score_panoptic,
     "score_fid": score_fid,
 }

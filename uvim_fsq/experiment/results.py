@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from uvim_fsq.build.scoring import build_scoring
 from uvim_fsq.experiment import paper
@@ -34,36 +36,48 @@ def write_results(plan: Plan) -> list[Path]:
     Returns:
       The files.
     """
+    found = list(records(plan))
+    rows = shown_rows(plan, found)
     table = experiment_table(plan)
+    return write_tables(plan.directory, table, found, rows, _commands(plan))
+
+
+def write_tables(
+    folder: Path,
+    table: Table,
+    found: Sequence[Mapping[str, Any]],
+    rows: Sequence[Shown],
+    commands: Sequence[str],
+) -> list[Path]:
+    """Writes records, tables and report, each whole or not at all, and returns the files."""
     texts = {f"table.{ending}": form(table) for ending, form in FORMATS.items()}
     texts["records.jsonl"] = "".join(
-        json.dumps(record, sort_keys=True) + "\n" for record in records(plan)
+        json.dumps(record, sort_keys=True) + "\n" for record in found
     )
     written = []
     for name, text in texts.items():
-        path = plan.directory / name
+        path = folder / name
         # Workers that share the plan end at about the same time.
         temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
         written.append(path)
-    report = plan.directory / "report.html"
-    write_report(report, table, _shown(plan), _commands(plan))
+    report = folder / "report.html"
+    write_report(report, table, rows, commands)
     return [*written, report]
 
 
-def _shown(plan: Plan) -> list[Shown]:
+def shown_rows(plan: Plan, found: Sequence[Mapping[str, Any]]) -> list[Shown]:
+    """The rows of a plan of which a run is finished, with its records and pictures."""
     done = [job for job in plan.jobs() if job.stage2_seed is not None]
     done = [job for job in done if plan.is_done(job)]
-    found = list(records(plan))
-    rows = dict.fromkeys(job.row for job in done)
     return [
         Shown(
             row,
             [record for record in found if record["row"] == row],
             [plan.evaluation(job) for job in done if job.row == row],
         )
-        for row in rows
+        for row in dict.fromkeys(job.row for job in done)
     ]
 
 

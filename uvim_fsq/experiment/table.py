@@ -90,6 +90,7 @@ def make_table(
     paper: Mapping[str, str] | None = None,
     paper_usage: Mapping[str, str] | None = None,
     comparable: bool = False,
+    notes: Sequence[str] = (),
 ) -> Table:
     """The table of records as `experiment.record` makes them; rows without any are left out.
 
@@ -121,9 +122,8 @@ def make_table(
         )
         if difference is not None:
             comparisons.append(Comparison(row, first, difference))
-    notes = []
     if paper and not comparable and any(row.paper for row in made):
-        notes.append(f"† {NOT_COMPARABLE}")
+        notes = [*notes, f"† {NOT_COMPARABLE}"]
     return Table(
         title,
         headline,
@@ -190,7 +190,7 @@ def _cell(records: Sequence[Mapping[str, Any]], key: str) -> Summary | None:
 
 def _by_seeds(
     records: Sequence[Mapping[str, Any]], key: str
-) -> dict[tuple[int, int], float]:
+) -> dict[tuple[int | None, int | None], float]:
     return {
         (record["stage1_seed"], record["stage2_seed"]): record["scores"][key]
         for record in records

@@ -152,9 +152,13 @@ def _training_step(setting: Setting, stage: int) -> Part:
         batch_size=config.batch_size,
         seed=0,
         micro_batches=config.micro_batches,
+        average_decay=config.average_decay,
     )
     variables = setting.variables(stage)
-    state = step.replicate(create_state(variables.pop("params"), variables, optimizer))
+    params = variables.pop("params")
+    averaged = config.average_decay > 0
+    state = create_state(params, variables, optimizer, averaged=averaged)
+    state = step.replicate(state)
     frozen = step.replicate(setting.variables(1)) if stage == 2 else {}
     batch = step.put(setting.batch(config.batch_size))
 

@@ -1,0 +1,143 @@
+"""Finished models side by side: runs, bundles, and rows of experiments."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from uvim_fsq import config_json
+from uvim_fsq.build.objects import build_quantizer
+from uvim_fsq.build.run_directory import RunDirectory
+from uvim_fsq.build.scoring import build_scoring
+from uvim_fsq.build.trained import RunModel, open_trained
+from uvim_fsq.config import ConfigError, RunConfig
+from uvim_fsq.experiment import paper
+from uvim_fsq.experiment.plan import load_plan, records
+from uvim_fsq.experiment.record import run_record
+from uvim_fsq.experiment.report import Shown
+from uvim_fsq.experiment.results import shown_rows, write_tables
+from uvim_fsq.experiment.table import Score, make_table
+
+
+def compare(models: Sequence[str], output: Path) -> list[Path]:
+    """Writes records, tables and report of models into a new folder.
+
+    Args:
+      models: run directories, bundles and names on the Hub that were scored, and experiments, whose
+        rows are taken.
+      output: the folder.
+
+    Returns:
+      The files.
+
+    Raises:
+      ConfigError: if one was not scored, they are of several tasks, or the folder is there.
+    """
+    if output.exists():
+        raise ConfigError(f"{output} is there already: name another folder")
+    found = [row for model in models for row in _rows(model)]
+    tasks = sorted({config.task.kind for _, config in found})
+    if len(tasks) > 1:
+        raise ConfigError(
+            f"these are models of several tasks ({', '.join(tasks)}), whose scores cannot be "
+            "compared: give those of one"
+        )
+    rows = _with_distinct_names([row for row, _ in found])
+    config = found[0][1]
+    scoring = build_scoring(config.task)
+    every = [record for row in rows for record in row.records]
+    table = make_table(
+        f"{config.task.kind}: {len(rows)} models",
+        every,
+        Score(scoring.headline, scoring.unit, scoring.higher_is_better),
+        [row.name for row in rows],
+        paper=paper.SCORES[config.task.kind],
+        paper_usage=paper.USAGE[config.task.kind],
+        comparable=all(paper.is_papers_setting(config) for _, config in found),
+        notes=_notes(every),
+    )
+    if _notes(every):  # Those without a model are of the first one's pictures.
+        table = dataclasses.replace(table, baselines={})
+    output.mkdir(parents=True)
+    return write_tables(
+        output, table, every, rows, ["uvim-fsq report " + " ".join(models)]
+    )
+
+
+def _rows(model: str) -> Iterable[tuple[Shown, RunConfig]]:
+    path = Path(model)
+    if (path / "experiment.json").is_file():
+        plan = load_plan(path)
+        rows = shown_rows(plan, list(records(plan)))
+        if not rows:
+            raise ConfigError(f"no run of the experiment {path} is finished yet")
+        return [(row, plan.rows[row.name]) for row in rows]
+    trained = open_trained(model)
+    if isinstance(trained, RunModel):
+        record, evaluation = _run(trained), [trained.path / "evaluation"]
+    else:
+        record, evaluation = _kept(trained.config, trained.details(), model), []
+    record["row"] = trained.name
+    return [(Shown(trained.name, [record], evaluation), trained.config)]
+
+
+def _run(trained: RunModel) -> dict[str, Any]:
+    evaluation = trained.path / "evaluation"
+    if not (evaluation / "scores.json").is_file():
+        raise ConfigError(
+            f"{trained.path} was not scored: uvim-fsq evaluate {trained.path} does it"
+        )
+    run = RunDirectory(trained.path)
+    seeds = run.stage2_seeds()
+    record = run_record(run, seeds[0] if seeds else None, evaluation)
+    return {
+        "stage1_seed": trained.config.seed,
+        "stage2_seed": seeds[0] if seeds else None,
+        **record,
+    }
+
+
+def _kept(config: RunConfig, details: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """The record that a bundle's details make: scores without curves."""
+    scores = details.get("scores")
+    if not scores:
+        raise ConfigError(
+            f"the bundle {model} holds no scores: it was made of a run that was not evaluated. Make "
+            "it again afterwards, or compare runs"
+        )
+    steps = details.get("steps", {})
+    return {
+        "stage1_seed": config.seed,
+        "stage2_seed": details.get("stage2_seed"),
+        "task": config.task.kind,
+        "quantizer": config.quantizer.kind,
+        "codebook_size": build_quantizer(config.quantizer).codebook_size,
+        "config": config_json.fingerprint(config)[:16],
+        "environment": scores.get("environment", {}),
+        "pictures": scores.get("pictures"),
+        "part": scores.get("part"),
+        "scores": scores["scores"],
+        "histogram": None,
+        "stages": {stage: {"steps": count or 0} for stage, count in steps.items()},
+    }
+
+
+def _with_distinct_names(rows: Sequence[Shown]) -> list[Shown]:
+    """Rows of one name are numbered, in the order given."""
+    seen: dict[str, int] = {}
+    result = []
+    for row in rows:
+        seen[row.name] = seen.get(row.name, 0) + 1
+        number = seen[row.name]
+        name = row.name if number == 1 else f"{row.name} ({number})"
+        renamed = [{**record, "row": name} for record in row.records]
+        result.append(Shown(name, renamed, row.evaluations))
+    return result
+
+
+def _notes(every: Sequence[Mapping[str, Any]]) -> list[str]:
+    scored = {(record["pictures"], record["part"]) for record in every}
+    if len(scored) == 1:
+        return []
+    listed = ", ".join(f"{count} of {part}" for count, part in sorted(scored, key=str))
+    return [f"scored on different pictures ({listed}): compare with care"]
