@@ -21,7 +21,7 @@ from uvim_fsq.build.tasks import (
     segments_left_out,
     with_categories,
 )
-from uvim_fsq.build.trained import RunModel, open_trained
+from uvim_fsq.build.trained import RunModel, Trained, open_trained
 from uvim_fsq.config import ConfigError, RunConfig
 from uvim_fsq.data.pipeline import training_batches
 from uvim_fsq.data.source import Source
@@ -74,6 +74,7 @@ def train(
     for number in stages:
         stage = config.stage1 if number == 1 else config.stage2
         check_batch_size(stage.batch_size, stage.micro_batches, jax.device_count())
+    given = None if 1 in stages else _given_stage1(run, stage1_run)
     sources = {
         part: build_source(config.data, part) for part in ("train", "validation")
     }
@@ -81,20 +82,12 @@ def train(
     for source in sources.values():
         check_source(config.task, source)
     task = build_task(config.task)
-    frozen = None
-    if 1 not in stages:
-        if stage1_run is None and not run.config_file.exists():
-            raise ConfigError(
-                f"stage II needs a trained stage I, and {directory} holds none: train stage 1 "
-                "first (--stage both), or give --stage1 RUN"
-            )
-        stage1 = open_trained(directory if stage1_run is None else stage1_run)
-        frozen = load_frozen_stage1(stage1, config)
+    frozen = None if given is None else load_frozen_stage1(given, config)
     seed = config.seed if stage2_seed is None else stage2_seed
     initial = initial_weights(config, run, stages, seed)
     run.open(config)
-    if stage1_run is not None:
-        run.link_stage1(open_trained(stage1_run).path)
+    if given is not None:
+        run.link_stage1(given.path)
     if 1 in stages:
         job = stage1_job(config, run, task, sources["validation"], initial[1])
         run_job(job, config, task, sources)
@@ -106,6 +99,16 @@ def train(
         run_job(job, config, task, sources)
     if left_out := segments_left_out(task):
         print(left_out)
+
+
+def _given_stage1(run: RunDirectory, stage1_run: str | Path | None) -> Trained:
+    """The model whose stage I a stage II is trained on: that named, or the run itself."""
+    if stage1_run is None and not run.config_file.exists():
+        raise ConfigError(
+            f"stage II needs a trained stage I, and {run.path} holds none: train stage 1 first "
+            "(--stage both), or give --stage1 RUN"
+        )
+    return open_trained(run.path if stage1_run is None else stage1_run)
 
 
 def run_job(
