@@ -126,8 +126,7 @@ class ModelConfig:
     attention: Literal["xla", "cudnn"] = "xla"
     """Attention kernel; "cudnn" needs an NVIDIA GPU and bfloat16."""
     rematerialize: Literal["nothing", "cheap", "everything"] = "cheap"
-    """What of a layer the backward pass computes again instead of keeping it, for memory against time:
-    "cheap" is all but the products with weights. Changes no result."""
+    """What the backward pass computes again instead of keeping it; "cheap": all but products with weights."""
 
 
 @dataclass(frozen=True)
@@ -174,8 +173,7 @@ class StageConfig:
     batch_size: int = 1024
     """Examples per step, over all devices."""
     micro_batches: int = 1
-    """Split each batch into this many parts to save memory; the result stays the same, up to rounding
-    and the draws of code dropout."""
+    """Parts of each batch, to save memory; the result is the same but for rounding and code dropout's draws."""
     steps: int | None = None
     """Updates in all; give either this or `epochs`."""
     epochs: float | None = None
@@ -277,8 +275,7 @@ class RunConfig:
     output: OutputConfig = OutputConfig()
     """Logs, checkpoints and pictures."""
     init_from: str = ""
-    """A run, a bundle or a Hugging Face Hub name whose weights the stages start from, wherever shapes
-    agree. Empty: from scratch."""
+    """A run, a bundle or a name on the Hugging Face Hub whose weights the stages start from where they fit."""
     checkpoint: Literal["best", "last"] = "best"
     """Which checkpoint of a stage is used: the one with the lowest validation loss, or the last, as in
     the published runs."""
