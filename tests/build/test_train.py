@@ -254,3 +254,20 @@ def test_stage2_is_kept_apart_for_every_seed(tiny_run, tiny_config, tmp_path):
     assert different["token_embedding"]["embedding"]
     record = open_trained(run).stage1().record
     assert record == open_trained(tiny_run).stage1().record
+
+
+@pytest.mark.parametrize("what", ["stage1", "init_from"])
+def test_a_missing_model_is_found_before_data_are_prepared(
+    what, tiny_config, tmp_path, monkeypatch
+):
+    def prepare(*arguments):
+        raise AssertionError("data were prepared first")
+
+    monkeypatch.setattr("uvim_fsq.build.train.build_source", prepare)
+    gone = str(tmp_path / "gone")
+    with pytest.raises(ConfigError, match="gone"):
+        if what == "stage1":
+            train(tiny_config, tmp_path / "run", (2,), stage1_run=gone)
+        else:
+            train(replace(tiny_config, init_from=gone), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -75,6 +75,8 @@ def train(
         stage = config.stage1 if number == 1 else config.stage2
         check_batch_size(stage.batch_size, stage.micro_batches, jax.device_count())
     given = None if 1 in stages else _given_stage1(run, stage1_run)
+    if config.init_from and not run.config_file.exists():
+        open_trained(config.init_from)  # Data may take long to prepare.
     sources = {
         part: build_source(config.data, part) for part in ("train", "validation")
     }
