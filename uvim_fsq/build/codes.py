@@ -142,7 +142,7 @@ def write_codes(
 def _default_folder(trained: Trained, part: str) -> Path:
     if isinstance(trained, RunModel):
         return trained.path / f"codes_{part}"
-    return Path("codes") / f"{trained.path.resolve().name}_{part}"
+    return Path("codes") / f"{trained.name}_{part}"
 
 
 def _open_parts(config: RunConfig, part: str, limit: int | None) -> list[Part]:

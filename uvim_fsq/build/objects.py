@@ -116,6 +116,10 @@ def init_stage2(model: Stage2Model, key: Array) -> Tree:
     return model.init(key, image, jnp.zeros((1, model.code_length), jnp.int32))
 
 
+ACCELERATOR_HEAD_MB = 1024
+"""Bound on the heads' logits that training takes on an accelerator unless the settings give one."""
+
+
 def head_chunk_bytes(config: RunConfig) -> int:
     """Bound on the logits of stage I's heads that are held at once, in bytes.
 
@@ -124,7 +128,7 @@ def head_chunk_bytes(config: RunConfig) -> int:
     """
     if config.stage1.model.head_memory_mb:
         return config.stage1.model.head_memory_mb * MEGABYTE
-    return (4 if jax.default_backend() == "cpu" else 1024) * MEGABYTE
+    return (4 if jax.default_backend() == "cpu" else ACCELERATOR_HEAD_MB) * MEGABYTE
 
 
 def total_steps(stage: StageConfig, examples: int) -> int:

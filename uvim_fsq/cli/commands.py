@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ _STAGES = {"1": (1,), "2": (2,), "both": (1, 2)}
 
 def train(options: argparse.Namespace, words: list[str]) -> None:
     """Trains the stages asked for, or continues; see `uvim_fsq.build.train`."""
-    config, name = _settled(options, words)
+    more = ("--stage", "--stage1", "--stage2-seed")
+    config, name = settled(options, words, more)
     stages = _STAGES[options.stage]
     stage1 = None
     if options.stage1 is not None:
@@ -52,9 +54,9 @@ def train(options: argparse.Namespace, words: list[str]) -> None:
 
 def config(options: argparse.Namespace, words: list[str]) -> None:
     """Prints the settings, then checks them."""
-    settled, _ = _settled(options, words)
-    print(config_json.dumps(settled), end="", flush=True)
-    check(settled)
+    config, _ = settled(options, words)
+    print(config_json.dumps(config), end="", flush=True)
+    check(config)
 
 
 def evaluate(options: argparse.Namespace, words: list[str]) -> None:
@@ -157,20 +159,24 @@ def print_settings_help(options: argparse.Namespace) -> None:
     )
 
 
-def _settled(options: argparse.Namespace, words: list[str]) -> tuple[RunConfig, str]:
+def settled(
+    options: argparse.Namespace, words: list[str], more: Sequence[str] = ()
+) -> tuple[RunConfig, str]:
+    """The settings that CONFIG, its options and the words give, and a name for the run.
+
+    `more` are what else the command takes, for suggestions.
+    """
     config, name = load_config(options.config, options.variant, options.preset)
     config = with_source(config, options.source)
     if options.codebook_size is not None:
         from uvim_fsq.build.codebook import with_codebook_size
 
         config = with_codebook_size(config, options.codebook_size)
-    known = ["--variant", "--preset", "--source", "--codebook-size"]
-    if options.command == "train":
-        known += ["--stage", "--stage1", "--stage2-seed"]
-    settled = override(config, words, known)
+    known = ["--variant", "--preset", "--source", "--codebook-size", *more]
+    changed = override(config, words, known)
     if is_model(options.config):
-        settled = _of_other_data(config, settled)
-    return settled, name
+        changed = _of_other_data(config, changed)
+    return changed, name
 
 
 def _of_other_data(before: RunConfig, after: RunConfig) -> RunConfig:

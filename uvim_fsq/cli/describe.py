@@ -6,10 +6,7 @@ from typing import Any
 
 from uvim_fsq.cli.options import add_command, add_config_options
 
-_OPTIONS = (
-    *("--variant", "--preset", "--source", "--codebook-size"),
-    *("--devices", "--memory-gb", "--tflops", "--examples", "--json"),
-)
+_OPTIONS = ("--devices", "--memory-gb", "--tflops", "--examples", "--json")
 
 
 def add(commands: Any) -> None:
@@ -54,18 +51,11 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace, words: list[str]) -> None:
     """Settles the settings, checks them, and describes; see `uvim_fsq.build.describe`."""
-    from uvim_fsq.cli.config_file import load_config
-    from uvim_fsq.cli.settings import override, with_source
+    from uvim_fsq.cli.commands import settled
     from uvim_fsq.config import IdentityConfig, ScenesConfig, replace
     from uvim_fsq.config_check import check
 
-    config, _ = load_config(options.config, options.variant, options.preset)
-    config = with_source(config, options.source)
-    if options.codebook_size is not None:
-        from uvim_fsq.build.codebook import with_codebook_size
-
-        config = with_codebook_size(config, options.codebook_size)
-    config = override(config, words, _OPTIONS)
+    config, _ = settled(options, words, _OPTIONS)
     # The data need not be there, nor be named: nothing is read of it.
     stages = (1,) if isinstance(config.quantizer, IdentityConfig) else (1, 2)
     check(replace(config, data=ScenesConfig()), stages)

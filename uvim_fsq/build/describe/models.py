@@ -25,9 +25,6 @@ from uvim_fsq.stage2.objective import stage2_loss
 from uvim_fsq.tasks.base import Task
 from uvim_fsq.types import Tree
 
-ACCELERATOR_HEAD_MB = 1024
-"""Bound on the heads' logits that training takes on an accelerator unless the settings give one."""
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -112,7 +109,9 @@ def shape_models(config: RunConfig) -> Models:
       ConfigError: if the settings do not say how many classes there are.
     """
     if not config.stage1.model.head_memory_mb:
-        config = replace(config, stage1__model__head_memory_mb=ACCELERATOR_HEAD_MB)
+        config = replace(
+            config, stage1__model__head_memory_mb=objects.ACCELERATOR_HEAD_MB
+        )
     task = build_task(config.task)
     model1 = objects.build_stage1(config, task)
     key = jax.eval_shape(lambda: jax.random.key(0))
