@@ -65,3 +65,12 @@ def test_rows_that_cannot_be_trained_are_refused(tmp_path):
 def test_a_folder_that_is_no_experiment_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="is no experiment"):
         load_plan(tmp_path)
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path):
+    (tmp_path / "table.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds no experiment: name a new folder"):
+        Plan(tmp_path, "", ROWS).open()
+    with pytest.raises(ConfigError, match="holds no experiment"):
+        Plan(tmp_path / "table.txt", "", ROWS).open()
+    assert [path.name for path in tmp_path.iterdir()] == ["table.txt"]

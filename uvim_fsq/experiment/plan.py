@@ -124,6 +124,10 @@ class Plan:
             except ConfigError as error:
                 raise ConfigError(f"row {name}: {error}") from None
         before = self._before()
+        if self.directory.exists() and not self._is_free():
+            raise ConfigError(
+                f"{self.directory} is there and holds no experiment: name a new folder as --output"
+            )
         for name, config in self.rows.items():
             old = before["rows"].get(name)
             found = differences(_identity(old), _identity(_row(config))) if old else []
@@ -132,6 +136,14 @@ class Plan:
                     f"{self.directory} holds another experiment (row {name}: {'; '.join(found)}): "
                     "give another --output, or the same settings to continue"
                 )
+
+    def _is_free(self) -> bool:
+        """Whether an experiment is there, or nothing but what another worker is about to make one of."""
+        if not self.directory.is_dir():
+            return False
+        names = [path.name for path in self.directory.iterdir()]
+        visible = [name for name in names if not name.startswith(".")]
+        return not visible or "experiment.json" in visible
 
     def _before(self) -> dict[str, Any]:
         """The plan that the directory holds."""
