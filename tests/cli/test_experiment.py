@@ -58,6 +58,8 @@ def test_runs_records_and_tables(tmp_path, monkeypatch, capsys):
         assert record["scores"]["greedy/rmse"] > 0
         assert record["environment"]["devices"]
     assert str(tmp_path) not in "".join(lines)
+    page = (folder / "report.html").read_text()
+    assert "uvim-fsq experiment depth --preset tiny --study variants" in page
     capsys.readouterr()
     assert main(command) == 0
     out = capsys.readouterr().out

@@ -37,9 +37,9 @@ def test_an_unknown_row_is_refused(tmp_path):
 
 def test_it_is_continued_with_the_same_settings_and_may_grow(tmp_path):
     Plan(tmp_path, "title", {"vq": ROWS["vq"]}, stage2_seeds=1).open()
-    Plan(tmp_path, "title", ROWS, stage2_seeds=3).open()
+    Plan(tmp_path, "title", ROWS, stage2_seeds=3, command="uvim-fsq x").open()
     plan = load_plan(tmp_path)
-    assert plan == Plan(tmp_path, "title", ROWS, 1, 3)
+    assert plan == Plan(tmp_path, "title", ROWS, 1, 3, "uvim-fsq x")
     assert list(plan.rows) == ["vq", "fsq"]
     # Fewer now: nothing of it is forgotten.
     Plan(tmp_path, "title", {"fsq": ROWS["fsq"]}, stage2_seeds=1).open()

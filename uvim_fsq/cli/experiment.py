@@ -1,6 +1,7 @@
 """`uvim-fsq experiment`: the runs of a study, their tables and report."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -128,4 +129,18 @@ def _plan(options: argparse.Namespace, words: list[str]):
         rows=rows,
         stage1_seeds=options.stage1_seeds,
         stage2_seeds=options.seeds,
+        command=shlex.join(_command(options, words)),
     )
+
+
+def _command(options: argparse.Namespace, words: list[str]) -> list[str]:
+    """The command as far as it says what is run, not where or which part now."""
+    chosen = {
+        "--preset": options.preset,
+        "--study": options.study,
+        "--source": options.source,
+        "--seeds": options.seeds,
+        "--stage1-seeds": options.stage1_seeds,
+    }
+    given = [part for name, value in chosen.items() if value for part in (name, value)]
+    return ["uvim-fsq", "experiment", options.config, *map(str, given), *words]

@@ -55,6 +55,7 @@ class Plan:
       title: for people.
       rows: settings by name, in the order of the table.
       stage1_seeds, stage2_seeds: how many of each, counted from the settings' own seed.
+      command: that started it, for the report.
     """
 
     directory: Path
@@ -62,6 +63,7 @@ class Plan:
     rows: Mapping[str, RunConfig]
     stage1_seeds: int = 1
     stage2_seeds: int = 3
+    command: str = ""
 
     def jobs(self, only: Sequence[str] = ()) -> list[Job]:
         """All jobs, stage I of every row first; `only` names rows.
@@ -168,6 +170,7 @@ class Plan:
                 # Text keeps the order of the rows, which sorted keys would lose.
                 "order": list(dict.fromkeys([*self.rows, *before["rows"]])),
                 "rows": before["rows"] | rows,
+                "command": self.command or before.get("command", ""),
                 "stage1_seeds": max(self.stage1_seeds, before.get("stage1_seeds", 0)),
                 "stage2_seeds": max(self.stage2_seeds, before.get("stage2_seeds", 0)),
             },
@@ -191,7 +194,12 @@ def load_plan(directory: Path) -> Plan:
         raise ConfigError(f"{path} is from a newer uvim-fsq: update it")
     rows = {name: config_json.from_dict(data["rows"][name]) for name in data["order"]}
     return Plan(
-        directory, data["title"], rows, data["stage1_seeds"], data["stage2_seeds"]
+        directory,
+        data["title"],
+        rows,
+        data["stage1_seeds"],
+        data["stage2_seeds"],
+        data.get("command", ""),
     )
 
 

@@ -39,7 +39,9 @@ def write_results(plan: Plan) -> list[Path]:
     found = list(records(plan))
     rows = shown_rows(plan, found)
     table = experiment_table(plan)
-    return write_tables(plan.directory, table, found, rows, _commands(plan))
+    return write_tables(
+        plan.directory, table, found, rows, [plan.command] if plan.command else []
+    )
 
 
 def write_tables(
@@ -78,14 +80,6 @@ def shown_rows(plan: Plan, found: Sequence[Mapping[str, Any]]) -> list[Shown]:
             [plan.evaluation(job) for job in done if job.row == row],
         )
         for row in dict.fromkeys(job.row for job in done)
-    ]
-
-
-def _commands(plan: Plan) -> list[str]:
-    """The command that this plan can be had with; the settings of its rows are in experiment.json."""
-    return [
-        f"# {plan.title}\n# {plan.stage1_seeds} stage I and {plan.stage2_seeds} stage II of each row; "
-        "settings in experiment.json, single runs in records.jsonl"
     ]
 
 
