@@ -38,6 +38,7 @@ def deadly(*args, **options):
 module.training_batches = deadly
 config = replace(get_config(variant, "tiny"), stage1__steps=6, stage2__steps=6)
 config = replace(config, output__checkpoint_every=2, output__evaluate_every=3, output__pictures=0)
+config = replace(config, output__log_every=1)
 module.train(config, Path(run))
 """
 
@@ -71,6 +72,16 @@ def last_state(directory):
     }
 
 
+def assert_time_adds_up(directory, lines, stopped_after):
+    """The time that a stage took is that of all its sessions, starting up included."""
+    logged = [(x["step"], x["train/seconds"]) for x in lines if "train/seconds" in x]
+    assert [seconds for _, seconds in logged] == sorted(s for _, s in logged)
+    before = max(s for step, s in logged if step <= stopped_after)
+    done = json.loads((directory / "done.json").read_text())
+    times = [x["time"] for x in lines if x["step"] > stopped_after]
+    assert done["seconds"] >= before + max(times) - min(times) - 0.1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["vq", "fsq"])
 def test_killed_runs_continue_to_the_bit(tmp_path, variant):
@@ -93,10 +104,9 @@ def test_killed_runs_continue_to_the_bit(tmp_path, variant):
         assert set(expected) == set(found) and len(expected) > 30
         for name, array in expected.items():
             np.testing.assert_array_equal(found[name], array, err_msg=f"{part} {name}")
-        steps = [
-            line["step"] for line in read_json_lines(broken / part / "metrics.jsonl")
-        ]
-        assert steps == sorted(steps)
+        lines = read_json_lines(broken / part / "metrics.jsonl")
+        assert [line["step"] for line in lines] == sorted(x["step"] for x in lines)
+        assert_time_adds_up(broken / part, lines, stopped_after=4)
 
 
 def test_a_run_explains_itself(tiny_run, tiny_config):

@@ -33,17 +33,24 @@ def test_due():
     assert not any(Hook("x", 0, lambda *_: None).is_due(n) for n in range(1, 5))
 
 
-def test_logging_writes_metrics_and_the_rate():
-    times = iter([10.0, 12.0, 12.0])
-    recorder = Recorder()
-    hook = logging_hook([recorder], 5, batch_size=8, clock=lambda: next(times))
+def test_logging_writes_metrics_the_rate_and_the_time():
+    times = iter([7.0, 10.0, 12.0, 12.0])
+    recorder, options = Recorder(), dict(batch_size=8, seconds_before=100.0)
+    hook = logging_hook([recorder], 5, **options, clock=lambda: next(times))
     metrics = {"loss": jnp.float32(0.5), "finite": jnp.float32(1)}
     for step in (5, 10, 15):
         hook.function(step, None, metrics)
     assert recorder.lines == [
-        (5, {"train/loss": 0.5}),
-        (10, {"train/loss": 0.5, "train/images_per_second": 20.0}),
-        (15, {"train/loss": 0.5}),
+        (5, {"train/loss": 0.5, "train/seconds": 103.0}),
+        (
+            10,
+            {
+                "train/loss": 0.5,
+                "train/images_per_second": 20.0,
+                "train/seconds": 105.0,
+            },
+        ),
+        (15, {"train/loss": 0.5, "train/seconds": 105.0}),
     ]
     assert hook.late and hook.every == 5
 

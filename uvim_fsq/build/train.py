@@ -41,7 +41,7 @@ from uvim_fsq.training.progress import Progress, duration
 from uvim_fsq.training.signals import StopSignals
 from uvim_fsq.training.state import abstract_state, create_state
 from uvim_fsq.training.step import check_batch_size, make_step, replicated
-from uvim_fsq.training.writers import JsonLines, TensorBoard
+from uvim_fsq.training.writers import JsonLines, TensorBoard, read_json_lines
 from uvim_fsq.weights.bundle import is_bundle
 
 
@@ -142,7 +142,8 @@ def run_job(
             return
         if first:
             print(f"{job.name}: continuing after step {first} of {steps}")
-        hooks = _hooks(job, config, checkpoints, first, steps, stack)
+        before = _seconds_before(job.directory.metrics, first)
+        hooks = _hooks(job, config, checkpoints, first, steps, before, stack)
         batches = stack.enter_context(
             contextlib.closing(_batches(job, config, task, sources["train"], first))
         )
@@ -164,7 +165,7 @@ def run_job(
             {
                 "steps": steps,
                 "best_step": checkpoints.best_step(),
-                "seconds": round(seconds, 1),
+                "seconds": round(before + seconds, 1),
             },
         )
         print(f"{job.name}: {steps - first} steps in {duration(seconds)}")
@@ -176,6 +177,7 @@ def _hooks(
     checkpoints: Checkpoints,
     first: int,
     steps: int,
+    seconds_before: float,
     stack: contextlib.ExitStack,
 ) -> list[Hook]:
     """Logs, validation, checkpoints and profile; the stack closes what they write to."""
@@ -188,7 +190,12 @@ def _hooks(
     ]
     score = Score("loss")
     hooks = [
-        logging_hook(writers, output.log_every, batch_size=job.stage.batch_size),
+        logging_hook(
+            writers,
+            output.log_every,
+            batch_size=job.stage.batch_size,
+            seconds_before=seconds_before,
+        ),
         evaluation_hook(
             lambda state: job.validation(state, job.frozen, tensorboard),
             output.evaluate_every,
@@ -205,6 +212,13 @@ def _hooks(
     if output.profile:
         hooks.append(profile_hook(job.directory.path / "profile", first + 10))
     return hooks
+
+
+def _seconds_before(metrics: Path, first: int) -> float:
+    """What the steps up to `first` took, by the log of the sessions before this one."""
+    lines = read_json_lines(metrics) if first and metrics.exists() else []
+    seconds = (line.get("train/seconds") for line in lines if line["step"] <= first)
+    return max((each for each in seconds if each is not None), default=0.0)
 
 
 def _batches(

@@ -92,13 +92,16 @@ def logging_hook(
     every: int,
     *,
     batch_size: int,
+    seconds_before: float | int = 0.0,
     clock: Callable[[], float | int] = time.monotonic,
 ) -> Hook:
-    """Writes the step's metrics as `train/<name>`, with `images_per_second`.
+    """Writes the step's metrics as `train/<name>`, with `images_per_second` and `seconds`.
 
-    The rate counts the time between two calls of this hook, evaluations included.
+    The rate counts the time between two calls of this hook, evaluations included. Seconds are those
+    since the hook was made, on top of `seconds_before`: those of a run that this one continues.
     """
     last: list[tuple[int, float]] = []
+    began = clock() - seconds_before
 
     def log(step: int, state: TrainState | None, metrics: Mapping[str, Any]) -> None:
         del state
@@ -108,6 +111,7 @@ def logging_hook(
         if last and now > last[0][1]:
             rate = (step - last[0][0]) * batch_size / (now - last[0][1])
             values["train/images_per_second"] = rate
+        values["train/seconds"] = now - began
         last[:] = [(step, now)]
         write_scalars(writers, step, values)
 
