@@ -64,19 +64,27 @@ def test_an_owner_that_lost_it_leaves_the_new_ones_alone(tmp_path):
     assert _file(path, 1).exists()
 
 
+OWNER = """
+import pathlib, sys, time
+from uvim_fsq.experiment.lease import Lease
+lease = Lease.take(pathlib.Path(sys.argv[1]), stale_after=float(sys.argv[2]))
+print("taken", flush=True)
+time.sleep(60)
+"""
+
+
+def _owner_process(path, stale_after):
+    command = [sys.executable, "-c", OWNER, str(path), str(stale_after)]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, **pipes)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "taken"
+    return process
+
+
 def test_a_killed_owner_on_this_machine_loses_it_at_once(tmp_path):
-    code = (
-        "import sys, time, pathlib\n"
-        "from uvim_fsq.experiment.lease import Lease\n"
-        "lease = Lease.take(pathlib.Path(sys.argv[1]))\n"
-        "print('taken', flush=True)\n"
-        "time.sleep(60)\n"
-    )
     path = tmp_path / "job"
-    command = [sys.executable, "-c", code, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == "taken"
+    with _owner_process(path, 600) as process:
         assert Lease.take(path) is None
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -84,6 +92,28 @@ def test_a_killed_owner_on_this_machine_loses_it_at_once(tmp_path):
     assert lease is not None
     with lease:
         pass
+
+
+def test_an_owner_that_slept_too_long_ends_when_it_wakes(tmp_path):
+    path = tmp_path / "job"
+    with _owner_process(path, 2) as process:
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2.5)
+        with Lease.take(path, stale_after=2):
+            process.send_signal(signal.SIGCONT)
+            assert process.wait(timeout=20) == 75
+            assert "another worker took over job" in process.stderr.read()
+            assert Lease.take(path, stale_after=2) is None
+
+
+def test_who_lost_it_is_told_once_and_leaves_the_new_owner_alone(tmp_path):
+    path, told = tmp_path / "job", []
+    with Lease.take(path, stale_after=0.5, on_loss=told.append):
+        _file(path).unlink()
+        _file(path, 1).write_text(json.dumps({"host": "far", "pid": 1, "token": "t"}))
+        before = _file(path, 1).stat().st_mtime
+        time.sleep(0.4)
+    assert told == [path] and _file(path, 1).stat().st_mtime == before
 
 
 def _race(path, start, results):

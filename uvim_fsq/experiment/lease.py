@@ -3,13 +3,16 @@
 A lease is a file `NAME.GENERATION` that only one process can have made (`O_EXCL`); the highest
 generation counts. Its owner touches it every so often. One that was not touched for long, or whose
 process is gone from this machine, is stale, and whoever makes the next generation first has taken it
-over: at no moment do two processes hold it, nor can a crash leave it held for good.
+over: at no moment do two processes hold it, nor can a crash leave it held for good. A process that
+was suspended for so long that another took over ends itself as soon as it wakes: two must not write
+into one run.
 """
 
 import contextlib
 import json
 import os
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -19,23 +22,43 @@ from types import TracebackType
 from typing import Any
 
 
+LOST = 75
+"""Exit code of a worker that lost its lease; `EX_TEMPFAIL`, try again."""
+
+
 class Lease:
     """`with lease:` around the work; a thread of its own touches it until then."""
 
-    def __init__(self, path: Path, generation: int, token: str, beat: float):
+    def __init__(
+        self,
+        path: Path,
+        generation: int,
+        token: str,
+        beat: float,
+        on_loss: Callable[[Path], None],
+    ):
         self._path, self._generation, self._token = path, generation, token
+        self._on_loss = on_loss
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._touch, args=(beat,), daemon=True)
         self._thread.start()
 
     @classmethod
-    def take(cls, path: Path, *, stale_after: float | int = 600.0) -> "Lease | None":
+    def take(
+        cls,
+        path: Path,
+        *,
+        stale_after: float | int = 600.0,
+        on_loss: Callable[[Path], None] | None = None,
+    ) -> "Lease | None":
         """The lease, or None if another worker has it.
 
         Args:
           path: its name; the folder is made.
           stale_after: seconds without a sign of life after which it may be taken over. The clocks
             of machines that share the folder must agree much better than this.
+          on_loss: called with the name, in a thread, when another took it over; ends the process at
+            once by default, as a kill would.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         last = _generations(path)[-1:]
@@ -51,7 +74,8 @@ class Lease:
         for older in _generations(path):
             if older < generation:
                 _file(path, older).unlink(missing_ok=True)
-        return cls(path, generation, owner["token"], beat=stale_after / 10)
+        beat, on_loss = stale_after / 10, on_loss or _end_process
+        return cls(path, generation, owner["token"], beat, on_loss)
 
     def __enter__(self) -> "Lease":
         return self
@@ -74,8 +98,22 @@ class Lease:
 
     def _touch(self, beat: float) -> None:
         while not self._stop.wait(beat):
-            with contextlib.suppress(FileNotFoundError):
+            # A file system that fails for a while is no loss; should it fail for long, others see.
+            with contextlib.suppress(OSError):
+                if not self.is_mine():
+                    self._on_loss(self._path)
+                    return
                 os.utime(_file(self._path, self._generation))
+
+
+def _end_process(path: Path) -> None:
+    """Ends it without saving anything: what it would save is another's to write by now."""
+    sys.stderr.write(
+        f"another worker took over {path.name} while this one was silent: this one stops; start it "
+        "again to go on with other work\n"
+    )
+    sys.stderr.flush()
+    os._exit(LOST)
 
 
 def is_stale(
