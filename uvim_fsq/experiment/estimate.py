@@ -1,7 +1,7 @@
 """A plan in words, with how long it may take."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from uvim_fsq.build import flops, objects
 from uvim_fsq.build.run_directory import StageDirectory
 from uvim_fsq.build.tasks import build_task
 from uvim_fsq.config import ConfigError, RunConfig, StageConfig
-from uvim_fsq.experiment.plan import Job, Plan
+from uvim_fsq.experiment.plan import Job, Plan, records
 from uvim_fsq.training.progress import duration
 from uvim_fsq.training.writers import read_json_lines
 
@@ -21,51 +21,85 @@ SHARE_OF_PEAK = 0.3
 def describe_plan(plan: Plan, only: Sequence[str] = ()) -> str:
     """Rows, seeds, runs and steps, what is done already, and an estimate of what is left.
 
-    Steps of stages that are done or begun tell the time of those that are like them; where none has
-    been, arithmetic at a share of this machine's measured speed does, which is rough.
+    Steps of stages that are done or begun tell the time of those that are like them, and by their
+    arithmetic that of the others; where none has run, arithmetic at a share of this machine's measured
+    speed does, which is rough.
     """
     jobs = plan.jobs(only)
     left = [job for job in jobs if not plan.is_done(job)]
     rows = list(dict.fromkeys(job.row for job in jobs))
     runs = sum(job.stage2_seed is not None for job in jobs)
     lines = [
-        f"{plan.title}: {len(rows)} rows ({', '.join(rows)})",
-        f"{runs} runs: {plan.stage1_seeds} stage I and {plan.stage2_seeds} stage II of each",
+        f"{plan.title}: {_count(len(rows), 'row')} ({', '.join(rows)})",
+        f"{_count(runs, 'run')}: {plan.stage1_seeds} stage I and {plan.stage2_seeds} stage II of each",
     ]
     steps = {job: _steps(plan, job) for job in jobs}
     known = [count for count in steps.values() if count is not None]
     total = f"{sum(known):,} steps"
     if len(known) < len(jobs):
-        total += f" and {len(jobs) - len(known)} stages that are counted in epochs"
+        unknown = _count(len(jobs) - len(known), "stage")
+        total += f" and {unknown} counted in epochs"
     lines.append(
-        f"{len(jobs)} stages, {len(jobs) - len(left)} of them done; {total} in all"
+        f"{_count(len(jobs), 'stage')}, {len(jobs) - len(left)} of them done; {total} in all"
     )
     if left:
         lines.append(_time_left(plan, left))
     return "\n".join(lines)
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
 def _time_left(plan: Plan, left: Sequence[Job]) -> str:
-    measured, guessed, unknown = 0.0, 0.0, 0
-    speed = None
-    for job in left:
-        steps = _steps(plan, job)
-        seconds = _seconds_per_step(plan, job)
-        if steps is None:
-            unknown += 1
-        elif seconds is not None:
-            measured += steps * seconds
-        else:
-            speed = speed or _matrix_product_speed()
-            guessed += steps * _arithmetic(plan.config(job), job) / speed
-    text = f"time left: about {duration(measured + guessed / SHARE_OF_PEAK)}"
-    if guessed and speed is not None:
-        text += (
-            f" (a rough guess: arithmetic at {SHARE_OF_PEAK:.0%} of {speed / 1e9:.0f} GFLOP/s, this "
-            "machine's matrix products; better once stages have run)"
-        )
-    text += ", without scoring"
-    return text + (f", and {unknown} stages that are unknown" if unknown else "")
+    steps = {job: count for job in left if (count := _steps(plan, job)) is not None}
+    measured = {job: _seconds_per_step(plan, job) for job in plan.jobs()}
+    seconds = sum(n * (measured[job] or 0.0) for job, n in steps.items())
+    guessed = sum(
+        n * _arithmetic(plan.config(job), job)
+        for job, n in steps.items()
+        if measured[job] is None
+    )
+    remark = ""
+    if guessed:
+        speed = _speed(plan, measured)
+        if speed is None:
+            peak = _matrix_product_speed()
+            speed = SHARE_OF_PEAK * peak
+            remark = (
+                f" (a rough guess: arithmetic at {SHARE_OF_PEAK:.0%} of {peak / 1e9:.0f} GFLOP/s, this "
+                "machine's matrix products; better once stages have run)"
+            )
+        seconds += guessed / speed
+    scoring = _seconds_of_scoring(plan)
+    runs = sum(job.stage2_seed is not None for job in left)
+    seconds += runs * (scoring or 0.0)
+    text = f"time left: about {duration(seconds)}{remark}"
+    if runs and scoring is None:
+        text += ", without scoring"
+    if len(steps) < len(left):
+        text += f", and {_count(len(left) - len(steps), 'stage')} of unknown length"
+    return text
+
+
+def _speed(plan: Plan, measured: Mapping[Job, float | None]) -> float | None:
+    """Operations per second of the stages that have run: those of others may go as fast."""
+    speeds = sorted(
+        _arithmetic(plan.config(job), job) / seconds
+        for job, seconds in measured.items()
+        if seconds
+    )
+    return speeds[len(speeds) // 2] if speeds and speeds[len(speeds) // 2] else None
+
+
+def _seconds_of_scoring(plan: Plan) -> float | None:
+    """The median of the runs that are scored."""
+    found = sorted(
+        record["scoring_seconds"]
+        for record in records(plan)
+        if "scoring_seconds" in record
+    )
+    return found[len(found) // 2] if found else None
 
 
 def _stage(config: RunConfig, job: Job) -> StageConfig:

@@ -21,7 +21,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-
 LOST = 75
 """Exit code of a worker that lost its lease; `EX_TEMPFAIL`, try again."""
 

@@ -126,10 +126,12 @@ def do_job(plan: Plan, job: Job) -> None:
         return
     train(config, run.path, stages=(2,), stage2_seed=job.stage2_seed)
     output = plan.evaluation(job)
+    began = time.monotonic()
     evaluate_run(run.path, output=output, seed=job.stage2_seed)
+    scoring = round(time.monotonic() - began, 1)
     record = plan.record_file(job)
     record.parent.mkdir(parents=True, exist_ok=True)
-    write_json(record, make_record(plan, job))
+    write_json(record, make_record(plan, job) | {"scoring_seconds": scoring})
 
 
 def _failure_file(plan: Plan, job: Job) -> Path:
