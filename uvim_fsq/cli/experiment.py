@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--study",
         default="variants",
-        help="the rows: variants (default), codebook_size, levels, or a Python file",
+        help="the rows: variants (default), codebook_size, codebook_size_short, levels, or a Python file",
     )
     add_source_option(command)
     for option, default, text in (
