@@ -82,7 +82,12 @@ MAY_IMPORT = {
         *("uvim_fsq.types", "evaluators.coltran", "evaluators.fid"),
         "evaluators.fid_files",
     ),
-    "configs": ("uvim_fsq.config", "configs.base", "configs.variants"),
+    "configs": (
+        "uvim_fsq.config",
+        "configs.base",
+        "configs.variants",
+        "configs.studies.*",
+    ),
     "scripts": ("uvim_fsq.*", "evaluators", "configs"),
 }
 

@@ -7,8 +7,14 @@ import json
 import pytest
 
 from uvim_fsq.experiment.statistics import Summary
-from uvim_fsq.experiment.table import Score, make_table
-from uvim_fsq.experiment.table_formats import FORMATS, as_csv, as_latex, as_text
+from uvim_fsq.experiment.table import SINGLE_STAGE1, Score, make_table
+from uvim_fsq.experiment.table_formats import (
+    FORMATS,
+    as_csv,
+    as_latex,
+    as_text,
+    blocks,
+)
 
 RMSE = Score("rmse", "m", higher_is_better=False)
 
@@ -62,11 +68,45 @@ def test_stage1_seeds_count_for_stage1(records):
     assert made.rows[0].cells["greedy/rmse"].count == 4
 
 
+def test_stage1_seeds_are_the_pairs_where_there_are_several():
+    """Stage IIs of one stage I are averaged first: two pairs, of differences 0.2 and 0.4."""
+    fsq = [record("fsq", seed, 0.5, stage1_seed=s1) for s1 in (0, 1) for seed in (0, 1)]
+    vq = [
+        record("vq", seed, rmse, stage1_seed=s1)
+        for s1, both in enumerate([(0.6, 0.8), (0.9, 0.9)])
+        for seed, rmse in enumerate(both)
+    ]
+    made = table([*fsq, *vq])
+    (comparison,) = made.comparisons
+    assert comparison.difference.count == 2
+    assert comparison.difference.mean == pytest.approx(0.3)
+    # t = 12.7 with one degree of freedom; deviation 0.1 sqrt(2).
+    assert comparison.difference.high == pytest.approx(0.3 + 12.706 * 0.1, rel=1e-3)
+    assert SINGLE_STAGE1 not in made.notes
+
+
+def test_of_one_stage1_it_is_said_what_the_interval_leaves_out(records):
+    assert SINGLE_STAGE1 in table(records).notes
+    assert SINGLE_STAGE1 not in table(records[:3]).notes
+
+
+def test_further_scores_stand_in_a_block_of_their_own(records):
+    records = [
+        {**r, "scores": {**r["scores"], "greedy/abs_rel": 0.1, "stage1/abs_rel": 0.05}}
+        for r in records
+    ]
+    score = Score("rmse", "m", higher_is_better=False, further=("abs_rel", "delta1"))
+    made = make_table("Depth", records, score, ["fsq", "vq_no_split"])
+    further = next(b for b in blocks(made) if b.headings[0] == "further scores")
+    assert further.headings[1:] == ["greedy AbsRel", "stage I AbsRel"]
+    assert further.lines[0] == ["fsq", "0.100 ± 0.000", "0.050"]
+
+
 def test_controls_stand_in_the_table(records):
     made = table(records)
-    assert [column.heading for column in made.columns if column.control] == [
-        "foreign codes"
-    ]
+    assert [
+        column.heading for column in made.columns if column.block == "controls"
+    ] == ["foreign codes"]
 
 
 def test_text(records):

@@ -74,6 +74,11 @@ class Scoring(Protocol):
         """The scores of the table."""
         ...
 
+    @property
+    def further(self) -> Sequence[str]:
+        """Those that stand beside the headline where models are compared."""
+        ...
+
     def evaluator(self) -> Evaluator:
         """Scores one prediction per picture."""
         ...
@@ -102,6 +107,7 @@ class DepthScoring:
     unit = "m"
     higher_is_better = False
     columns = ("rmse", "abs_rel", "log10", "delta1", "delta2", "delta3")
+    further = ("abs_rel", "delta1")
 
     def evaluator(self) -> Evaluator:
         """RMSE and the others."""
@@ -129,6 +135,7 @@ class PanopticScoring:
     unit = "%"
     higher_is_better = True
     columns = ("pq", "sq", "rq", "pq_things", "pq_stuff")
+    further = ("sq", "rq", "pq_things", "pq_stuff")
 
     def evaluator(self) -> Evaluator:
         """PQ, SQ and RQ."""
@@ -156,6 +163,7 @@ class ColorizationScoring:
     unit = "dB"
     higher_is_better = True
     columns = ("psnr", "colorfulness", "colorfulness_ratio")
+    further = ("colorfulness_ratio",)
 
     def evaluator(self) -> Evaluator:
         """PSNR and colourfulness."""

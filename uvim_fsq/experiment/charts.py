@@ -76,6 +76,7 @@ def curves(
     *,
     log_x: bool = False,
     marks: bool = False,
+    from_zero: bool = False,
 ) -> str:
     """Lines over places; several curves of one name share its colour."""
     import matplotlib as mpl
@@ -97,6 +98,8 @@ def curves(
                 )
         if log_x:
             axis.set_xscale("log", base=2)
+        if from_zero:
+            axis.set_ylim(bottom=0)
         axis.set_xlabel(xlabel)
         axis.set_ylabel(ylabel)
         axis.grid(lw=0.4, alpha=0.5)

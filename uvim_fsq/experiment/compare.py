@@ -8,15 +8,14 @@ from typing import Any
 from uvim_fsq import config_json
 from uvim_fsq.build.objects import build_quantizer
 from uvim_fsq.build.run_directory import RunDirectory
-from uvim_fsq.build.scoring import build_scoring
 from uvim_fsq.build.trained import RunModel, open_trained
 from uvim_fsq.config import ConfigError, RunConfig
 from uvim_fsq.experiment import paper
 from uvim_fsq.experiment.plan import load_plan, records
 from uvim_fsq.experiment.record import run_record
 from uvim_fsq.experiment.report import Shown
-from uvim_fsq.experiment.results import shown_rows, write_tables
-from uvim_fsq.experiment.table import Score, make_table
+from uvim_fsq.experiment.results import score_of, shown_rows, write_tables
+from uvim_fsq.experiment.table import make_table
 
 
 def compare(models: Sequence[str], output: Path) -> list[Path]:
@@ -44,12 +43,11 @@ def compare(models: Sequence[str], output: Path) -> list[Path]:
         )
     rows = _with_distinct_names([row for row, _ in found])
     config = found[0][1]
-    scoring = build_scoring(config.task)
     every = [record for row in rows for record in row.records]
     table = make_table(
         f"{config.task.kind}: {len(rows)} models",
         every,
-        Score(scoring.headline, scoring.unit, scoring.higher_is_better),
+        score_of(config.task),
         [row.name for row in rows],
         paper=paper.SCORES[config.task.kind],
         paper_usage=paper.USAGE[config.task.kind],

@@ -16,20 +16,22 @@ _STYLE = """
   --series-0: #6cb3f0; --series-1: #ff9f5a; --series-2: #69d58c; --series-3: #ff7b7b;
   --series-4: #bd9cf2; --series-5: #d0a79c; --series-6: #f28ac0; --series-7: #a9b4bf; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 68rem; padding: 1rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; max-width: 84rem; padding: 1rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 p, li { max-width: 46rem; } a { color: var(--link); }
 nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
-.scroll { overflow-x: auto; } svg { width: 42rem; height: auto; font-family: inherit; }
+.scroll { overflow-x: auto; } svg { width: 100%; min-width: 34rem; height: auto; font-family: inherit; }
+.charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 36rem), 1fr)); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; }
 th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid color-mix(in srgb, var(--faint) 35%, transparent); }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper);
   white-space: normal; min-width: 11rem; max-width: 14rem; }
-td.picture:first-child { position: static; min-width: 0; }
+table.pictures th { font-weight: 400; border: 0; overflow-wrap: anywhere; }
+table.pictures tr.group th { font-weight: 600; padding-top: .75rem; max-width: none; }
 @media (max-width: 40rem) { th:first-child, td:first-child { min-width: 6rem; max-width: 8rem; }
-  svg { width: 34rem; } button.zoom img { width: 5rem; } }
+  button.zoom img { width: 5rem; } }
 tr.best td { font-weight: 600; } tr.plain td { color: var(--faint); }
 td.picture { padding: .15rem; border: 0; text-align: center; }
 button.zoom { padding: 0; border: 0; background: none; cursor: zoom-in; display: block; }
@@ -108,11 +110,13 @@ def html_table(
     )
 
 
-def chart(svg: str) -> str:
-    """A drawing that scrolls where the page is narrower than it can be read."""
-    return (
+def charts_side_by_side(drawings: Sequence[str]) -> str:
+    """Drawings, two to a line where the page is wide; each scrolls where it is narrower than can be read."""
+    shown = "".join(
         f'<div class="scroll" tabindex="0" role="region" aria-label="chart">{svg}</div>'
+        for svg in drawings
     )
+    return f'<div class="charts">{shown}</div>' if shown else ""
 
 
 def picture(path: Path, text: str) -> str:

@@ -1,6 +1,5 @@
 """The report of an experiment, or of any scored runs: one HTML file."""
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -10,19 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq.experiment import charts
-from uvim_fsq.experiment.page import (
-    Section,
-    chart,
-    html_table,
-    page,
-    picture,
-    whole_picture,
-)
+from uvim_fsq.experiment.page import Section, charts_side_by_side, html_table, page
+from uvim_fsq.experiment.pictures import best_and_worst, picture_grid
 from uvim_fsq.experiment.table import Table
 from uvim_fsq.experiment.table_formats import blocks, comparison_sentences
 
-PICTURES = 6
-"""Test pictures in the grid."""
 _CURVES = {
     "stage1": (("validation/loss", "stage I, validation loss"),),
     "stage2": (("validation/loss", "stage II, validation loss"),),
@@ -52,6 +43,8 @@ def write_report(
     path: Path, table: Table, rows: Sequence[Shown], commands: Sequence[str]
 ) -> None:
     """Writes the HTML file, whole or not at all; `commands` say how it was run."""
+    # Pictures of a row's first run stand for it.
+    folders = [(row.name, row.evaluations[0]) for row in rows if row.evaluations]
     sections = [
         Section("Scores", _scores(table)),
         Section("Single runs", _bars(table, rows)),
@@ -62,8 +55,8 @@ def write_report(
     if sizes:
         sections.append(Section("Codebook sizes", sizes))
     sections += [
-        Section("Pictures", _pictures(rows)),
-        Section("Best and worst", _best_and_worst(rows)),
+        Section("Pictures", picture_grid(folders)),
+        Section("Best and worst", best_and_worst(folders)),
         Section("How it was run", _provenance(rows, commands)),
     ]
     runs = sum(len(row.records) for row in rows)
@@ -79,7 +72,6 @@ def write_report(
 
 
 def _scores(table: Table) -> str:
-    html = ""
     means = {
         row.name: cell.mean
         for row in table.rows
@@ -87,10 +79,12 @@ def _scores(table: Table) -> str:
     }
     best = max if table.higher_is_better else min
     winner = best(means, key=lambda name: means[name]) if means else None
-    for block in blocks(table):
+    html = ""
+    for number, block in enumerate(blocks(table)):
         plain = len(block.lines) - block.baselines
+        ranks = number == 0
         classes = [
-            "plain" if i >= plain else ("best" if line[0] == winner else "")
+            "plain" if i >= plain else ("best" if ranks and line[0] == winner else "")
             for i, line in enumerate(block.lines)
         ]
         html += html_table(block.headings, block.lines, classes)
@@ -110,17 +104,18 @@ def _bars(table: Table, rows: Sequence[Shown]) -> str:
         ]
         for row in rows
     }
-    return chart(charts.bars(values, f"greedy {column.heading}", table.baselines))
+    drawn = charts.bars(values, f"greedy {column.heading}", table.baselines)
+    return charts_side_by_side([drawn])
 
 
 def _training(rows: Sequence[Shown]) -> str:
-    html = ""
+    drawn = []
     for stage, metrics in _CURVES.items():
         for key, label in metrics:
             found = {row.name: _curves(row, stage, key) for row in rows}
             if any(found.values()):
-                html += chart(charts.curves(found, "step", label))
-    return html
+                drawn.append(charts.curves(found, "step", label))
+    return charts_side_by_side(drawn)
 
 
 def _curves(row: Shown, stage: str, key: str) -> list[charts.Curve]:
@@ -139,11 +134,12 @@ def _curves(row: Shown, stage: str, key: str) -> list[charts.Curve]:
 
 
 def _codebooks(rows: Sequence[Shown]) -> str:
-    html = ""
+    drawn = []
     for key, label in _USAGE:
         found = {row.name: _curves(row, "stage1", key) for row in rows}
         if any(found.values()):
-            html += chart(charts.curves(found, "step", label))
+            drawn.append(charts.curves(found, "step", label, from_zero=True))
+    html = charts_side_by_side(drawn)
     counts = {}
     for row in rows:
         for record in row.records[:1]:
@@ -152,7 +148,8 @@ def _codebooks(rows: Sequence[Shown]) -> str:
     if counts:
         html += (
             "<p>How often each codeword occurs over training pictures, most frequent first; "
-            "the dotted line is uniform use.</p>" + chart(charts.histograms(counts))
+            "the dotted line is uniform use.</p>"
+            + charts_side_by_side([charts.histograms(counts)])
         )
     return html
 
@@ -168,7 +165,7 @@ def _sizes(table: Table, rows: Sequence[Shown]) -> str:
                 families.setdefault(family, []).append((size, row))
     if len({size for found in families.values() for size, _ in found}) < 3:
         return ""
-    html = ""
+    drawn = []
     for column in table.columns:
         wanted = ("codebook_training/usage", "codebook/bits_per_image")
         if column.key not in (*wanted, table.headline, _stage1(table.headline)):
@@ -181,10 +178,10 @@ def _sizes(table: Table, rows: Sequence[Shown]) -> str:
                 if not math.isnan(_mean(row, column.key))
             ]
             series[family] = [tuple(zip(*points, strict=True))] if points else []
-        html += chart(
+        drawn.append(
             charts.curves(series, "codewords", column.heading, log_x=True, marks=True)
         )
-    return html
+    return charts_side_by_side(drawn)
 
 
 def _stage1(headline: str) -> str:
@@ -194,59 +191,6 @@ def _stage1(headline: str) -> str:
 def _mean(row: Shown, key: str) -> float:
     found = [r["scores"][key] for r in row.records if key in r["scores"]]
     return sum(found) / len(found) if found else math.nan
-
-
-def _pictures(rows: Sequence[Shown]) -> str:
-    """The same test pictures across rows: stage I and the whole, of the first run of each."""
-    shown = []
-    for row in rows:
-        for folder in row.evaluations[:1]:
-            index = folder / "single" / "pictures.json"
-            if index.is_file():
-                shown.append(
-                    (row.name, folder / "single", json.loads(index.read_text()))
-                )
-    if not shown:
-        return ""
-    ids = shown[0][2]["ids"]
-    # Pictures are side by side only where they are the same.
-    same = [each for each in shown if each[2]["ids"] == ids]
-    columns = [("picture", same[0][1], "image"), ("truth", same[0][1], "target")]
-    for name, folder, index in same:
-        for column, title in (("stage1", "stage I"), ("greedy", "greedy")):
-            if column in index["columns"]:
-                columns.append((f"{name}, {title}", folder, column))
-    head = "".join(f"<th scope='col'>{escape(title)}</th>" for title, _, _ in columns)
-    body = ""
-    for number, name in enumerate(ids[:PICTURES]):
-        cells = "".join(
-            f'<td class="picture">{picture(path, f"{name}: {title}")}</td>'
-            for title, folder, column in columns
-            if (path := folder / f"{number}_{column}.png").is_file()
-        )
-        body += f"<tr>{cells}</tr>"
-    left_out = len(shown) - len(same)
-    note = f"<p class='note'>{left_out} rows were scored on other pictures.</p>"
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="pictures"><table><thead><tr>'
-        f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        + (note if left_out else "")
-    )
-
-
-def _best_and_worst(rows: Sequence[Shown]) -> str:
-    html = ""
-    for row in rows:
-        for folder in row.evaluations[:1]:
-            for name in ("best", "worst"):
-                path = folder / f"{name}.png"
-                if path.is_file():
-                    text = f"{row.name}: {name} pictures"
-                    html += (
-                        f"<details><summary>{escape(text)}</summary>"
-                        f"{whole_picture(path, text)}</details>"
-                    )
-    return html
 
 
 def _provenance(rows: Sequence[Shown], commands: Sequence[str]) -> str:

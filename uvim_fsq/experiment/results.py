@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq.build.scoring import build_scoring
+from uvim_fsq.config import TaskConfig
 from uvim_fsq.experiment import paper
 from uvim_fsq.experiment.plan import Plan, records
 from uvim_fsq.experiment.report import Shown, write_report
@@ -14,15 +15,20 @@ from uvim_fsq.experiment.table import Score, Table, make_table
 from uvim_fsq.experiment.table_formats import FORMATS, as_text
 
 
+def score_of(task: TaskConfig) -> Score:
+    """What ranks the runs of a task, and what stands beside it."""
+    found = build_scoring(task)
+    return Score(found.headline, found.unit, found.higher_is_better, found.further)
+
+
 def experiment_table(plan: Plan) -> Table:
     """The table of the runs that are finished."""
     config = next(iter(plan.rows.values()))
-    scoring = build_scoring(config.task)
     task = config.task.kind
     return make_table(
         plan.title,
         list(records(plan)),
-        Score(scoring.headline, scoring.unit, scoring.higher_is_better),
+        score_of(config.task),
         list(plan.rows),
         paper=paper.SCORES[task],
         paper_usage=paper.USAGE[task],

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from statistics import mean
+from typing import Any, Literal
 
 from uvim_fsq.experiment.statistics import (
     Difference,
@@ -17,18 +18,45 @@ BASELINES = {
     "per_pixel_mode": "no model: most frequent class",
     "grey": "no model: the grey picture",
 }
+SINGLE_STAGE1 = (
+    "n counts stage IIs: stage I was trained once per row, so that deviations and intervals leave out "
+    "what another stage I would change"
+)
+NAMES = {
+    "rmse": "RMSE",
+    "abs_rel": "AbsRel",
+    "pq": "PQ",
+    "sq": "SQ",
+    "rq": "RQ",
+    "pq_things": "PQ things",
+    "pq_stuff": "PQ stuff",
+    "psnr": "PSNR",
+    "colorfulness_ratio": "colourfulness of the truth's",
+}
+"""Scores as people write them; others go by their own name."""
 NOT_COMPARABLE = "not comparable: other data, size or training than the paper's"
+
+_PREDICTIONS = {"greedy": "greedy", "sample": "sample", "stage1": "stage I"}
+_CONTROLS = {
+    "greedy_foreign_codes": "foreign codes",
+    "greedy_foreign_image": "foreign image",
+    "stage1_foreign_codes": "stage I, foreign codes",
+    "stage1_foreign_image": "stage I, foreign image",
+}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A score by its key `prediction/score`, with its heading; values are shown times `scale`."""
+    """A score by its key `prediction/score`, with its heading; values are shown times `scale`.
+
+    `block` names the part of the table that it stands in.
+    """
 
     key: str
     heading: str
     digits: int
     scale: float = 1.0
-    control: bool = False
+    block: Literal["scores", "further scores", "controls"] = "scores"
 
 
 @dataclass(frozen=True)
@@ -74,11 +102,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Score:
-    """The headline score of a task: its name, unit, and which way is better."""
+    """The headline score of a task: its name, unit, which way is better, and what stands beside it."""
 
     name: str
     unit: str
     higher_is_better: bool
+    further: Sequence[str] = ()
 
 
 def make_table(
@@ -95,7 +124,9 @@ def make_table(
     """The table of records as `experiment.record` makes them; rows without any are left out.
 
     Rows are compared with the first one, seed by seed: a difference of two stage IIs of one seed has
-    less noise in it than that of two means, if the seeds have anything in common at all.
+    less noise in it than that of two means, if the seeds have anything in common at all. Where stage I
+    has several seeds, these are the pairs, and the stage IIs of each are averaged first: those of one
+    stage I are not independent of each other.
     """
     by_row = {row: [r for r in records if r["row"] == row] for row in rows}
     by_row = {row: found for row, found in by_row.items() if found}
@@ -118,10 +149,14 @@ def make_table(
     comparisons = []
     for row in others:
         difference = paired_difference(
-            _by_seeds(by_row[first], headline), _by_seeds(by_row[row], headline)
+            *_pairs(
+                _by_seeds(by_row[first], headline), _by_seeds(by_row[row], headline)
+            )
         )
         if difference is not None:
             comparisons.append(Comparison(row, first, difference))
+    if comparisons and len({record["stage1_seed"] for record in records}) == 1:
+        notes = [*notes, SINGLE_STAGE1]
     if paper and not comparable and any(row.paper for row in made):
         notes = [*notes, f"† {NOT_COMPARABLE}"]
     return Table(
@@ -149,8 +184,9 @@ def _columns(score: Score, records: Sequence[Mapping[str, Any]]) -> list[Column]
             if key.startswith("mean_of_") and key.endswith(f"/{name}")
         }
     )
-    return [
-        Column(f"greedy/{name}", f"{name}{unit}", digits),
+    shown = NAMES.get(name, name)
+    columns = [
+        Column(f"greedy/{name}", f"{shown}{unit}", digits),
         Column(f"sample/{name}", "one sample", digits),
         *(
             Column(f"{mean}/{name}", f"mean of {mean.removeprefix('mean_of_')}", digits)
@@ -160,21 +196,19 @@ def _columns(score: Score, records: Sequence[Mapping[str, Any]]) -> list[Column]
         Column("codebook_training/usage", "usage, %", 1, 100.0),
         Column("codebook_training/perplexity", "perplexity", 1),
         Column("codebook/bits_per_image", "bits/picture", 1),
-        Column(f"greedy_foreign_codes/{name}", "foreign codes", digits, control=True),
-        Column(f"greedy_foreign_image/{name}", "foreign image", digits, control=True),
-        Column(
-            f"stage1_foreign_codes/{name}",
-            "stage I, foreign codes",
-            digits,
-            control=True,
-        ),
-        Column(
-            f"stage1_foreign_image/{name}",
-            "stage I, foreign image",
-            digits,
-            control=True,
-        ),
     ]
+    for other in score.further:
+        for prediction, title in _PREDICTIONS.items():
+            heading = f"{title} {NAMES.get(other, other)}"
+            digits_of = 2 if score.unit == "%" else 3
+            columns.append(
+                Column(
+                    f"{prediction}/{other}", heading, digits_of, block="further scores"
+                )
+            )
+    for prediction, title in _CONTROLS.items():
+        columns.append(Column(f"{prediction}/{name}", title, digits, block="controls"))
+    return columns
 
 
 def _cell(records: Sequence[Mapping[str, Any]], key: str) -> Summary | None:
@@ -188,9 +222,26 @@ def _cell(records: Sequence[Mapping[str, Any]], key: str) -> Summary | None:
     return summarize(list(values.values()))
 
 
-def _by_seeds(
-    records: Sequence[Mapping[str, Any]], key: str
-) -> dict[tuple[int | None, int | None], float]:
+_BySeeds = dict[tuple[int | None, int | None], float]
+
+
+def _pairs(first: _BySeeds, second: _BySeeds) -> tuple[_BySeeds, _BySeeds]:
+    """Values to compare one by one: by both seeds, or by stage I's where it has several."""
+    common = [seeds for seeds in first if seeds in second]
+    stage1 = {seed for seed, _ in common}
+    if len(stage1) < 2:
+        return first, second
+
+    def averaged(values: _BySeeds) -> _BySeeds:
+        return {
+            (seed, None): mean(values[seeds] for seeds in common if seeds[0] == seed)
+            for seed in stage1
+        }
+
+    return averaged(first), averaged(second)
+
+
+def _by_seeds(records: Sequence[Mapping[str, Any]], key: str) -> _BySeeds:
     return {
         (record["stage1_seed"], record["stage2_seed"]): record["scores"][key]
         for record in records

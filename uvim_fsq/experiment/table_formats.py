@@ -36,18 +36,18 @@ class Block:
 
 
 def blocks(table: Table) -> list[Block]:
-    """The scores with the paper's, and below them the controls."""
-    scores = [column for column in table.columns if not column.control]
-    controls = [column for column in table.columns if column.control]
-    blocks = [_scores(table, scores)]
-    if controls:
-        lines = [
-            [row.name, *(cell(row.cells[column.key], column) for column in controls)]
-            for row in table.rows
-        ]
-        headings = ["controls", *(column.heading for column in controls)]
-        blocks.append(Block(headings, lines))
-    return blocks
+    """The scores with the paper's, below them the task's further scores, and the controls."""
+    found = [_scores(table, [c for c in table.columns if c.block == "scores"])]
+    for title in ("further scores", "controls"):
+        columns = [column for column in table.columns if column.block == title]
+        if columns:
+            lines = [
+                [row.name, *(cell(row.cells[column.key], column) for column in columns)]
+                for row in table.rows
+            ]
+            headings = [title, *(column.heading for column in columns)]
+            found.append(Block(headings, lines))
+    return found
 
 
 def _scores(table: Table, columns: Sequence[Column]) -> Block:
@@ -138,7 +138,7 @@ def _latex(text: str) -> str:
 
 
 def as_latex(table: Table) -> str:
-    """A `tabular` of scores and one of controls, with the rules of the booktabs package."""
+    """A `tabular` for each block, with the rules of the booktabs package."""
     lines = [f"% {table.title}"]
     for block in blocks(table):
         rows = [" & ".join(map(_latex, line)) + r" \\" for line in block.lines]
