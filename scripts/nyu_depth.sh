@@ -9,7 +9,7 @@
 #
 #   PYTHON=python3   an environment that is there already, instead of .venv
 #   SECONDS_MAX=540  stop in time, and continue with the same command
-#   TINY=1           the same rows in a minute on a CPU, to see that all is in place
+#   TINY=1           the same rows with a model of no use, to see on a CPU that all is in place
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
