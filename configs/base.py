@@ -86,6 +86,7 @@ TINY = _on_scenes(_from_scratch(32, 2, 1, 8, 4, (5, 5), 4, (4, 4), 1), 16, 16, 8
 QUICKSTART = replace(
     _on_scenes(_from_scratch(96, 3, 2, 8, 16, (8, 6, 5), 32, (2000, 2500), 200), 32),
     stage1__model__patch_size=(4, 4),  # Patches of 8 of 32 px show as blocks.
+    output__evaluate_every=250,
 )
 MIDSIZE = _on_scenes(
     _from_scratch(192, 3, 6, 16, 64, (8, 8, 8), 8, (20_000, 20_000), 1000), 128
