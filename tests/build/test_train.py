@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from uvim_fsq.build import objects
+from uvim_fsq.build import trained as trained_module
 from uvim_fsq.build.load import load_frozen_stage1, load_inference
 from uvim_fsq.build.run_directory import RunDirectory, identity_differences
 from uvim_fsq.build.train import train
@@ -197,6 +198,18 @@ def test_stage2_refuses_to_continue_on_another_stage1(tiny_run, tiny_config, tmp
     record.write_text(json.dumps({"run": str(other)}))
     with pytest.raises(ConfigError, match="was trained on another stage I"):
         load_inference(open_trained(tmp_path / "first"))
+
+
+def test_each_stage_is_restored_once(tiny_run, monkeypatch):
+    restored, restore = [], trained_module._restore
+
+    def counting(directory, config, init, stage, expected=None):
+        restored.append(stage)
+        return restore(directory, config, init, stage, expected)
+
+    monkeypatch.setattr(trained_module, "_restore", counting)
+    load_inference(open_trained(tiny_run))
+    assert restored == [1, 2]
 
 
 def test_stage2_needs_a_trained_stage1(tiny_config, tmp_path):

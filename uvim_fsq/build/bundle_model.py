@@ -55,12 +55,15 @@ class BundleModel:
             raise WeightsError(f"{self.path / bundle.WEIGHTS} holds no stage I")
         return stage
 
-    def stage2(self, seed: int | None = None) -> TrainedStage | None:
+    def stage2(
+        self, seed: int | None = None, stage1: TrainedStage | None = None
+    ) -> TrainedStage | None:
         """Stage II, if it is there; a bundle holds one.
 
         Raises:
           ConfigError: if it is known to be of another seed.
         """
+        del stage1  # The stages of a bundle were saved together.
         held = self.details().get("stage2_seed")
         if seed is not None and held not in (None, seed):
             raise ConfigError(

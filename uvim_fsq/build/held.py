@@ -24,9 +24,11 @@ class HeldModel:
         del checkpoint
         return self.held["stage1"]
 
-    def stage2(self, seed: int | None = None) -> TrainedStage | None:
+    def stage2(
+        self, seed: int | None = None, stage1: TrainedStage | None = None
+    ) -> TrainedStage | None:
         """Stage II, of the seed that was read; None if there is none."""
-        del seed
+        del seed, stage1
         return self.held.get("stage2")
 
     def details(self) -> Mapping[str, Any]:
@@ -39,7 +41,7 @@ def hold(
 ) -> HeldModel:
     """Reads a model's stages; `seed` chooses a stage II, by default the first there is."""
     held = {"stage1": trained.stage1()}
-    stage2 = None if stage1_only else trained.stage2(seed)
+    stage2 = None if stage1_only else trained.stage2(seed, held["stage1"])
     if stage2 is not None:
         held["stage2"] = stage2
     return HeldModel(

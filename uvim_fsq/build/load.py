@@ -67,7 +67,7 @@ def load_inference(trained: Trained, seed: int | None = None) -> Inference:
     stage1 = trained.stage1()
     model = objects.build_stage1(config, task)
     chunk_bytes = objects.head_chunk_bytes(config)
-    stage2 = trained.stage2(seed)
+    stage2 = trained.stage2(seed, stage1)
     if stage2 is None:
         return Inference(task, model, stage1.variables, chunk_bytes=chunk_bytes)
     return Inference(

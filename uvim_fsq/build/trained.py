@@ -123,7 +123,9 @@ class RunModel:
         )
         return TrainedStage(variables, {"step": step, "hash": tree_hash(variables)})
 
-    def stage2(self, seed: int | None = None) -> TrainedStage | None:
+    def stage2(
+        self, seed: int | None = None, stage1: TrainedStage | None = None
+    ) -> TrainedStage | None:
         """Stage II of the run; refused if it was trained on another stage I."""
         seeds = self.run.stage2_seeds()
         if not seeds:
@@ -131,7 +133,7 @@ class RunModel:
         seed = seeds[0] if seed is None else seed
         directory = self.run.stage2(seed)
         model = objects.build_stage2(self.config)
-        expected = {"stage1": dict(self.stage1().record)}
+        expected = {"stage1": dict((stage1 or self.stage1()).record)}
         variables, step = _restore(
             directory,
             self.config,

@@ -43,8 +43,13 @@ class Trained(Protocol):
         """Stage I; `checkpoint` is "best", "last", or what the settings say."""
         ...
 
-    def stage2(self, seed: int | None = None) -> TrainedStage | None:
-        """Stage II with a seed, by default the first there is; None if there is none."""
+    def stage2(
+        self, seed: int | None = None, stage1: TrainedStage | None = None
+    ) -> TrainedStage | None:
+        """Stage II with a seed, by default the first there is; None if there is none.
+
+        `stage1` is that of this model, if it has been read: the two are checked to belong together.
+        """
         ...
 
     def details(self) -> Mapping[str, Any]:
