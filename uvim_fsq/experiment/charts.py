@@ -40,10 +40,8 @@ def bars(
     import matplotlib as mpl
 
     with mpl.rc_context(_SETTINGS):
-        figure, axes = _figure(
-            1, height=0.42 * (len(values) + len(lines or {}) / 3) + 1
-        )
-        axis = axes[0]
+        rows = len(values) + len(lines or {}) / 3
+        figure, axis = _figure(height=0.42 * rows + 1)
         for place, found in enumerate(values.values()):
             color = _PLACEHOLDERS[place % SERIES]
             if len(found):
@@ -82,8 +80,7 @@ def curves(
     import matplotlib as mpl
 
     with mpl.rc_context(_SETTINGS):
-        figure, axes = _figure(1, height=2.8)
-        axis = axes[0]
+        figure, axis = _figure(height=2.8)
         for number, (name, found) in enumerate(series.items()):
             for index, (x, y) in enumerate(found):
                 axis.plot(
@@ -108,48 +105,43 @@ def curves(
         return _svg(figure, f"{ylabel} over {xlabel}")
 
 
-def histograms(counts: Mapping[str, tuple[Sequence[int], int]]) -> str:
+def histogram(name: str, counts: Sequence[int], size: int, series: int = 0) -> str:
     """Share of the indices by codeword, most frequent first, with what uniform use would be.
 
-    For each name the counts of the codewords that occur, and the codebook's size.
+    Args:
+      name: of the row.
+      counts: of the codewords that occur.
+      size: of the codebook.
+      series: whose colour it has.
     """
     import matplotlib as mpl
 
     with mpl.rc_context(_SETTINGS):
-        columns = 2 if len(counts) > 1 else 1
-        rows = -(-len(counts) // columns)
-        figure, axes = _figure(rows, columns, height=1.7 * rows + 0.3)
-        for number, (axis, (name, (found, size))) in enumerate(
-            zip(axes, counts.items(), strict=False)
-        ):
-            ordered = np.zeros(size)
-            ordered[: len(found)] = np.sort(np.asarray(found))[::-1]
-            shares = ordered / max(1, ordered.sum())
-            color = _PLACEHOLDERS[number % SERIES]
-            axis.fill_between(
-                np.arange(len(shares)) + 0.5, shares, step="mid", color=color, alpha=0.6
-            )
-            axis.axhline(1 / len(shares), color=_INK, lw=0.8, ls=":")
-            used = int((ordered > 0).sum())
-            axis.set_title(f"{name}: {used} of {len(shares)} used", fontsize=9)
-            axis.set_xlim(0.5, len(shares) + 0.5)
-            axis.set_yscale("symlog", linthresh=0.1 / len(shares))
-            axis.set_ylim(0, 1)
-            axis.tick_params(labelsize=7)
-        for axis in axes[len(counts) :]:
-            axis.set_visible(False)
-        return _svg(figure, "index histograms")
+        figure, axis = _figure(width=3.5, height=1.8)
+        shares = np.zeros(size)
+        shares[: len(counts)] = np.sort(np.asarray(counts))[::-1]
+        shares /= max(1, shares.sum())
+        places = np.arange(size) + 0.5
+        color = _PLACEHOLDERS[series % SERIES]
+        axis.fill_between(places, shares, step="mid", color=color, alpha=0.6)
+        axis.axhline(1 / size, color=_INK, lw=0.8, ls=":")
+        used = f"{int((shares > 0).sum())} of {size} used"
+        axis.set_title(f"{name}: {used}", fontsize=9)
+        axis.set_xlim(0.5, size + 0.5)
+        axis.set_yscale("symlog", linthresh=0.1 / size)
+        axis.set_ylim(0, 1)
+        axis.tick_params(labelsize=7)
+        return _svg(figure, f"indices of {name}: {used}")
 
 
-def _figure(rows: int, columns: int = 1, height: float = 3.0) -> tuple[Any, list[Any]]:
+def _figure(width: float = 7.0, height: float = 3.0) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.0, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0)
-    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
-    for axis in axes:
-        axis.patch.set_alpha(0)
-    return figure, axes
+    axis = figure.subplots()
+    axis.patch.set_alpha(0)
+    return figure, axis
 
 
 def _svg(figure: Any, label: str) -> str:

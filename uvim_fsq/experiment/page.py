@@ -7,11 +7,11 @@ from html import escape
 from pathlib import Path
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1d2329; --faint: #8b949e; --paper: #ffffff;
+:root { color-scheme: light dark; --ink: #1d2329; --faint: #68717a; --paper: #ffffff;
   --panel: #f4f6f8; --link: #0b57d0;
   --series-0: #1f77b4; --series-1: #d1600a; --series-2: #2b8a3e; --series-3: #c92a2a;
   --series-4: #7b4fb5; --series-5: #8c564b; --series-6: #c2327f; --series-7: #5f6b76; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --faint: #7d8792; --paper: #14181d;
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --faint: #8b95a0; --paper: #14181d;
   --panel: #1e242b; --link: #8ab4f8;
   --series-0: #6cb3f0; --series-1: #ff9f5a; --series-2: #69d58c; --series-3: #ff7b7b;
   --series-4: #bd9cf2; --series-5: #d0a79c; --series-6: #f28ac0; --series-7: #a9b4bf; } }
@@ -19,12 +19,14 @@ _STYLE = """
 body { margin: 0 auto; max-width: 84rem; padding: 1rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-p, li { max-width: 46rem; } a { color: var(--link); }
+p, li { max-width: 46rem; } ul { padding-left: 1.2rem; } a { color: var(--link); }
 nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; }
-.scroll { overflow-x: auto; } svg { width: 100%; min-width: 34rem; height: auto; font-family: inherit; }
+.scroll { overflow-x: auto; } svg { width: 100%; min-width: 27rem; height: auto; font-family: inherit; }
 .charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 36rem), 1fr)); }
+.charts.small { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+.charts.small svg { min-width: 15rem; max-width: 24rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; }
-th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap;
+th, td { padding: .25rem .45rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid color-mix(in srgb, var(--faint) 35%, transparent); }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper);
   white-space: normal; min-width: 11rem; max-width: 14rem; }
@@ -110,13 +112,17 @@ def html_table(
     )
 
 
-def charts_side_by_side(drawings: Sequence[str]) -> str:
-    """Drawings, two to a line where the page is wide; each scrolls where it is narrower than can be read."""
+def charts_side_by_side(drawings: Sequence[str], *, small: bool = False) -> str:
+    """Drawings, two to a line where the page is wide; each scrolls where it is narrower than can be read.
+
+    `small` ones are half as wide.
+    """
     shown = "".join(
         f'<div class="scroll" tabindex="0" role="region" aria-label="chart">{svg}</div>'
         for svg in drawings
     )
-    return f'<div class="charts">{shown}</div>' if shown else ""
+    kind = "charts small" if small else "charts"
+    return f'<div class="{kind}">{shown}</div>' if shown else ""
 
 
 def picture(path: Path, text: str) -> str:

@@ -63,7 +63,7 @@ def write_report(
     better = "higher" if table.higher_is_better else "lower"
     introduction = (
         f"{runs} runs in {len(rows)} rows. Means ± sample standard deviations over seeds; "
-        f"{table.headline} ranks, {better} is better."
+        f"greedy {_heading(table)} ranks, {better} is better."
     )
     shown = [section for section in sections if section.html]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -88,8 +88,15 @@ def _scores(table: Table) -> str:
             for i, line in enumerate(block.lines)
         ]
         html += html_table(block.headings, block.lines, classes)
-    sentences = [*comparison_sentences(table), *table.notes]
-    return html + "".join(f'<p class="note">{escape(text)}</p>' for text in sentences)
+    differences = "".join(
+        f"<li>{escape(text)}</li>" for text in comparison_sentences(table)
+    )
+    notes = "".join(f'<p class="note">{escape(text)}</p>' for text in table.notes)
+    return html + (f"<ul>{differences}</ul>" if differences else "") + notes
+
+
+def _heading(table: Table) -> str:
+    return next((c.heading for c in table.columns if c.key == table.headline), "score")
 
 
 def _bars(table: Table, rows: Sequence[Shown]) -> str:
@@ -104,7 +111,7 @@ def _bars(table: Table, rows: Sequence[Shown]) -> str:
         ]
         for row in rows
     }
-    drawn = charts.bars(values, f"greedy {column.heading}", table.baselines)
+    drawn = charts.bars(values, f"greedy {_heading(table)}", table.baselines)
     return charts_side_by_side([drawn])
 
 
@@ -140,16 +147,17 @@ def _codebooks(rows: Sequence[Shown]) -> str:
         if any(found.values()):
             drawn.append(charts.curves(found, "step", label, from_zero=True))
     html = charts_side_by_side(drawn)
-    counts = {}
-    for row in rows:
-        for record in row.records[:1]:
-            if record.get("histogram"):
-                counts[row.name] = (record["histogram"], record["codebook_size"])
-    if counts:
+    drawn = [
+        charts.histogram(row.name, record["histogram"], record["codebook_size"], number)
+        for number, row in enumerate(rows)
+        for record in row.records[:1]
+        if record.get("histogram")
+    ]
+    if drawn:
         html += (
             "<p>How often each codeword occurs over training pictures, most frequent first; "
             "the dotted line is uniform use.</p>"
-            + charts_side_by_side([charts.histograms(counts)])
+            + charts_side_by_side(drawn, small=True)
         )
     return html
 
