@@ -59,7 +59,9 @@ def bars(
             axis.axvline(value, color=_FAINT, lw=1, ls="--")
             # One below the other: values may be close together.
             place = -0.6 - 0.35 * (len(lines) - number - 1)
-            axis.text(value, place, f"{title} ", fontsize=7, ha="right")
+            left = value < axis.get_xlim()[1] / 3  # No room for words on its left.
+            side = "left" if left else "right"
+            axis.text(value, place, f" {title} ", fontsize=7, ha=side)
         axis.set_yticks(range(len(values)), list(values))
         axis.set_ylim(len(values) - 0.4, -0.8 - 0.35 * len(lines))
         axis.set_xlabel(heading)
