@@ -82,7 +82,7 @@ def curves(
     import matplotlib as mpl
 
     with mpl.rc_context(_SETTINGS):
-        figure, axis = _figure(height=2.8)
+        figure, axis = _figure(height=max(2.8, 0.4 + 0.17 * len(series)))
         for number, (name, found) in enumerate(series.items()):
             for index, (x, y) in enumerate(found):
                 axis.plot(
@@ -103,7 +103,8 @@ def curves(
         axis.set_ylabel(ylabel)
         axis.grid(lw=0.4, alpha=0.5)
         if series:
-            axis.legend(frameon=False, fontsize=8)
+            # Beside the curves: within it would hide some of them.
+            figure.legend(loc="outside right upper", frameon=False, fontsize=8)
         return _svg(figure, f"{ylabel} over {xlabel}")
 
 
