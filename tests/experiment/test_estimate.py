@@ -42,14 +42,16 @@ def test_counts(plan):
 
 
 def test_measured_steps_tell_the_time(plan):
-    """600 x 4 images at 40/s and 2 x 300 x 4 at 20/s: 60 + 120 seconds."""
+    """600 x 4 images at 40/s and 2 x 300 x 4 at 20/s: 60 + 120 seconds, less what is done."""
     _log(plan.run(Job("fsq", 0)).stage1, [1.0, 40.0, 40.0])
     _log(plan.run(Job("fsq", 0)).stage2(0), [20.0])
     text = describe_plan(plan)
     assert "time left: about 3 min" in text and "rough" not in text
+    _log(plan.run(Job("fsq", 0)).stage2(1), [20.0] * 101)
+    assert "time left: about 2 min 40 s" in describe_plan(plan)
     plan.run(Job("fsq", 0)).stage1.done.write_text("{}")
     text = describe_plan(plan)
-    assert "1 of them done" in text and "time left: about 2 min" in text
+    assert "1 of them done" in text and "time left: about 1 min 40 s" in text
 
 
 def test_stages_that_have_run_tell_the_speed_of_others(tmp_path, monkeypatch):

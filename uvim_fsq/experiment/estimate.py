@@ -52,14 +52,16 @@ def _count(number: int, what: str) -> str:
 
 
 def _time_left(plan: Plan, left: Sequence[Job]) -> str:
-    steps = {job: count for job in left if (count := _steps(plan, job)) is not None}
     measured = {job: _seconds_per_step(plan, job) for job in plan.jobs()}
-    seconds = sum(n * (measured[job] or 0.0) for job, n in steps.items())
-    guessed = sum(
-        n * _arithmetic(plan.config(job), job)
-        for job, n in steps.items()
-        if measured[job] is None
-    )
+    seconds, guessed, unknown = 0.0, 0.0, 0
+    for job in left:
+        steps, known = _steps_left(plan, job), measured[job]
+        operations = 0.0 if known else _arithmetic(plan.config(job), job)
+        if steps is None or not (known or operations):
+            unknown += 1
+        else:
+            seconds += steps * (known or 0.0)
+            guessed += steps * operations
     remark = ""
     if guessed:
         speed = _speed(plan, measured)
@@ -77,8 +79,8 @@ def _time_left(plan: Plan, left: Sequence[Job]) -> str:
     text = f"time left: about {duration(seconds)}{remark}"
     if runs and scoring is None:
         text += ", without scoring"
-    if len(steps) < len(left):
-        text += f", and {_count(len(left) - len(steps), 'stage')} of unknown length"
+    if unknown:
+        text += f", and {_count(unknown, 'stage')} of unknown length"
     return text
 
 
@@ -109,6 +111,15 @@ def _stage(config: RunConfig, job: Job) -> StageConfig:
 def _steps(plan: Plan, job: Job) -> int | None:
     """None if they follow from the data's size, which is not read for a plan."""
     return _stage(plan.config(job), job).steps
+
+
+def _steps_left(plan: Plan, job: Job) -> int | None:
+    """Of a stage that has begun, those after the last one that it logged."""
+    steps, metrics = _steps(plan, job), _directory(plan, job).metrics
+    lines = read_json_lines(metrics) if metrics.exists() else []
+    return (
+        None if steps is None else max(0, steps - (lines[-1]["step"] if lines else 0))
+    )
 
 
 def _directory(plan: Plan, job: Job) -> StageDirectory:
