@@ -31,7 +31,7 @@ NAMES = {
     "pq_things": "PQ things",
     "pq_stuff": "PQ stuff",
     "psnr": "PSNR",
-    "colorfulness_ratio": "colourfulness of the truth's",
+    "colorfulness_ratio": "colourfulness ratio",
 }
 """Scores as people write them; others go by their own name."""
 NOT_COMPARABLE = "not comparable: other data, size or training than the paper's"
