@@ -1,4 +1,4 @@
-"""`codebook_size` in half an hour on two cores: fewer steps, the fewest at the large sizes.
+"""`codebook_size` in about an hour on two cores: fewer steps, the fewest at the large sizes.
 
 uvim-fsq experiment depth --preset quickstart --study codebook_size_short --seeds 1
 
@@ -22,10 +22,8 @@ def get_rows(get_config):
         steps = STEPS.get(int(name.rpartition("^")[2]), OTHERS)
         rows[name] = replace(
             config,
-            stage1__model__patch_size=(
-                8,
-                8,
-            ),  # A quarter of the patches, a third of the time.
+            # A quarter of the patches: 660 pictures/s on a core instead of 250.
+            stage1__model__patch_size=(8, 8),
             stage1__steps=steps[0],
             stage1__warmup_steps=100,
             stage2__steps=steps[1],

@@ -91,7 +91,7 @@ def _speed(plan: Plan, measured: Mapping[Job, float | None]) -> float | None:
         for job, seconds in measured.items()
         if seconds
     )
-    return speeds[len(speeds) // 2] if speeds and speeds[len(speeds) // 2] else None
+    return (speeds[len(speeds) // 2] or None) if speeds else None
 
 
 def _seconds_of_scoring(plan: Plan) -> float | None:
@@ -116,10 +116,10 @@ def _steps(plan: Plan, job: Job) -> int | None:
 def _steps_left(plan: Plan, job: Job) -> int | None:
     """Of a stage that has begun, those after the last one that it logged."""
     steps, metrics = _steps(plan, job), _directory(plan, job).metrics
+    if steps is None:
+        return None
     lines = read_json_lines(metrics) if metrics.exists() else []
-    return (
-        None if steps is None else max(0, steps - (lines[-1]["step"] if lines else 0))
-    )
+    return max(0, steps - lines[-1]["step"]) if lines else steps
 
 
 def _directory(plan: Plan, job: Job) -> StageDirectory:
@@ -149,12 +149,12 @@ def _seconds_per_step(plan: Plan, job: Job) -> float | None:
 
 
 def _arithmetic(config: RunConfig, job: Job) -> float:
-    """Floating-point operations of a step."""
+    """Floating-point operations of a step; 0 if they are not known."""
     try:
         task = build_task(config.task)
     except (
         ConfigError
-    ):  # The number of classes comes from the data: no more than a guess.
+    ):  # The number of classes comes from the data, which are not read.
         return 0.0
     stage1 = objects.build_stage1(config, task)
     if job.stage2_seed is None:

@@ -111,7 +111,7 @@ def _bars(table: Table, rows: Sequence[Shown]) -> str:
         ]
         for row in rows
     }
-    drawn = charts.bars(values, f"greedy {_heading(table)}", table.baselines)
+    drawn = charts.bars(values, f"greedy {column.heading}", table.baselines)
     return charts_side_by_side([drawn])
 
 
