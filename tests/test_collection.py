@@ -16,7 +16,9 @@ def _collected() -> set[Path]:
     )
     assert listing.returncode == 0, listing.stdout + listing.stderr
     # With -qq pytest prints a line "tests/.../test_name.py: 12" for each file.
-    lines = (line.rsplit(":", 1) for line in listing.stdout.splitlines() if ".py:" in line)
+    lines = (
+        line.rsplit(":", 1) for line in listing.stdout.splitlines() if ".py:" in line
+    )
     return {_TESTS.parent / name for name, count in lines if int(count) > 0}
 
 

@@ -142,7 +142,7 @@ def test_every_named_function_belongs_to_one_step(scenes):
     several = sum(map(len, loader._FUNCTIONS.values())) + 3
     assert len(codes) == several
     names = {code.co_name for code in codes}
-    assert {"_stack", "resize_nearest", "find_segments", "preprocess"} <= names
+    assert {"_stack", "resize_labels", "find_segments", "preprocess"} <= names
     assert transforms.crop.__name__ in names and pipeline._stack.__name__ in names
 
 

@@ -8,9 +8,11 @@ from uvim_fsq.data.transforms import (
     crop,
     flip_horizontal,
     nearest_index,
+    preprocessing_index,
     random_crop_box,
     resize_area,
     resize_bilinear,
+    resize_labels,
     resize_nearest,
     to_gray,
 )
@@ -41,7 +43,7 @@ def test_bilinear_bytes_are_rounded_where_reference_truncates(golden, name, size
 @pytest.mark.parametrize("name", ["u8", "u8_smooth", "f32", "i32"])
 def test_nearest_matches_reference(golden, name, size):
     arrays = golden("pp/resize.npz")
-    ours = resize_nearest(arrays[f"{name}/in"], size)
+    ours = resize_labels(arrays[f"{name}/in"], size)
     np.testing.assert_array_equal(ours, arrays[f"{name}/nearest_{size[0]}x{size[1]}"])
     assert ours.dtype == arrays[f"{name}/in"].dtype
 
@@ -52,18 +54,35 @@ def test_nearest_index_matches_reference(golden):
     assert len(names) == 11
     for name in names:
         length, new_length = map(int, name.split("/")[1].split("_to_"))
-        np.testing.assert_array_equal(nearest_index(length, new_length), arrays[name])
+        for index in (preprocessing_index, nearest_index):
+            np.testing.assert_array_equal(index(length, new_length), arrays[name])
 
 
-def test_nearest_index_is_exact_but_for_centres_on_an_edge():
+def test_labels_and_predictions_are_resized_by_the_formulas_of_their_public_code():
+    """30.5 * 50 / 61 is 25 and 13.5 * 224 / 48 is 63, and float32 rounds one of two below it."""
+    for length, new_length, places, labels in (
+        (50, 61, [30], [25]),
+        (224, 48, [13, 25], [62, 118]),
+    ):
+        ramp = np.arange(length, dtype=np.int32)
+        found = resize_labels(np.stack([ramp, ramp]), (2, new_length))[0]
+        scale = np.float32(length) / np.float32(new_length)
+        expected = [int(np.float32(i + 0.5) * scale) for i in range(new_length)]
+        assert found.tolist() == expected and found[places].tolist() == labels
+        restored = resize_nearest(ramp[:, None], (new_length, 1))[:, 0]
+        assert np.flatnonzero(restored != found).tolist() == places
+
+
+def test_nearest_indices_are_exact_but_for_centres_on_an_edge():
     for length in (16, 17, 64, 240, 427, 512, 640, 4000):
         for new_length in (16, 61, 128, 333, 512, 1023, 6000):
             twice = (2 * np.arange(new_length) + 1) * length
             exact = twice // (2 * new_length)
-            ours = nearest_index(length, new_length)
             on_edge = twice % (2 * new_length) == 0
-            np.testing.assert_array_equal(ours[~on_edge], exact[~on_edge])
-            assert (exact - ours >= 0).all() and (exact - ours <= 1).all()
+            for index in (preprocessing_index, nearest_index):
+                ours = index(length, new_length)
+                np.testing.assert_array_equal(ours[~on_edge], exact[~on_edge])
+                assert (exact - ours >= 0).all() and (exact - ours <= 1).all()
 
 
 @pytest.mark.parametrize("name", ["16x16", "32x20"])
@@ -112,7 +131,9 @@ def test_area_rounds_bytes():
     assert ours.dtype == np.uint8
 
 
-@pytest.mark.parametrize("resize", [resize_bilinear, resize_nearest, resize_area])
+@pytest.mark.parametrize(
+    "resize", [resize_bilinear, resize_labels, resize_nearest, resize_area]
+)
 def test_resizing_keeps_planes_and_single_channels(resize):
     plane = np.arange(12, dtype=np.float32).reshape(3, 4)
     assert resize(plane, (5, 6)).shape == (5, 6)
@@ -123,7 +144,7 @@ def test_resizing_keeps_planes_and_single_channels(resize):
 
 
 def test_bilinear_refuses_labels():
-    with pytest.raises(TypeError, match="resize_nearest"):
+    with pytest.raises(TypeError, match="resize_labels"):
         resize_bilinear(np.zeros((4, 4), np.int32), (8, 8))
 
 

@@ -186,6 +186,19 @@ def test_restore_reaches_any_size_by_nearest_neighbour(golden, task):
         np.testing.assert_array_equal(restored, a[f"out_{name}"])
 
 
+def test_training_and_evaluation_each_pick_the_nearest_as_their_public_code_does():
+    """Row 30 of 61 lies at 25 of 50: 25 to TensorFlow's preprocessing, 24 to JAX's resize."""
+    task = DepthTask((61, 61), crop="none")
+    frame = np.broadcast_to(np.arange(1, 51, dtype=np.float32)[:, None], (50, 50))
+    image = np.zeros((50, 50, 3), np.uint8)
+    target = task.preprocess(
+        {"image": image, "depth": frame}, np.random.default_rng(0), train=False
+    )["target"]
+    restored = task.restore({"depth": frame}, (61, 61))
+    assert (target[30, 0], restored[30, 0]) == (26, 25)
+    assert (np.delete(target, 30, 0) == np.delete(restored, 30, 0)).all()
+
+
 def test_prepare_image_shows_the_whole_picture(task):
     image = example(100, 90)["image"]
     image[:, 45:] = 255

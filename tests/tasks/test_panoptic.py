@@ -59,6 +59,19 @@ def random_example(seed, size=(36, 44)):
     )
 
 
+def test_training_and_evaluation_each_pick_the_nearest_as_their_public_code_does():
+    """Row 30 of 61 lies at 25 of 50: 25 to TensorFlow's preprocessing, 24 to JAX's resize."""
+    task = PanopticTask(CATEGORIES, (61, 61))
+    ids = np.full((50, 50), 5, np.int32)
+    ids[25:] = 9
+    target = task.preprocess(example(ids, {5: 200, 9: 92}), generator(), train=False)
+    semantics = target["target"]["semantics"]
+    assert semantics[:, 0].tolist() == [2] * 30 + [4] * 31
+    low = {"semantics": np.where(ids == 5, 2, 4), "instances": np.ones_like(ids)}
+    restored = task.restore(low, (61, 61))
+    assert restored["panoptic"][:, 0].tolist() == [1] * 31 + [2] * 30
+
+
 def patches(plane, size=4):
     """(b h w) to (b p x): patches of 4 x 4 pixels."""
     b, h, w = plane.shape

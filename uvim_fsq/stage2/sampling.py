@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from uvim_fsq.nn.decoder import KeysValues
 from uvim_fsq.stage2.model import START_TOKEN, Stage2Model, tokens_to_indices
-from uvim_fsq.types import Array, Float, Int, Key, Tree
+from uvim_fsq.types import Array, Bool, Float, Int, Key, Tree
 
 GREEDY_TEMPERATURE = 1e-6
 """At this temperature or below, the most likely token is taken; UViM's 1e-7 means greedy."""
@@ -24,6 +24,9 @@ class Sampling:
       top_k: only the k most likely indices; 0 for all.
       top_p: only the most likely indices whose probabilities, at this temperature and within
         `top_k`, first add up to p; 1 for all.
+
+    Of indices that are equally likely the lower one counts as the more likely, so that `top_k` keeps
+    exactly k.
 
     Raises:
       ValueError: if a value is out of range.
@@ -56,16 +59,17 @@ class Sampling:
             return logits
         logits = logits / self.temperature
         if 0 < self.top_k < logits.shape[-1]:
-            least = jax.lax.top_k(logits, self.top_k)[0][..., -1:]
-            logits = jnp.where(logits < least, -jnp.inf, logits)
+            # top_k puts the lower index first where values are equal, but 0.0 before -0.0.
+            level = jnp.where(logits == 0, 0.0, logits)
+            places = jax.lax.top_k(level, self.top_k)[1]
+            logits = _keep(logits, places, jnp.ones(places.shape, bool))
         if self.top_p < 1:
-            ordered = jnp.flip(jnp.sort(logits, axis=-1), axis=-1)
-            probabilities = jax.nn.softmax(ordered, axis=-1)
-            before = jnp.cumsum(probabilities, axis=-1) - probabilities
-            least = jnp.where(before < self.top_p, ordered, jnp.inf).min(
-                -1, keepdims=True
+            places = jnp.argsort(logits, axis=-1, descending=True, stable=True)
+            probabilities = jax.nn.softmax(
+                jnp.take_along_axis(logits, places, axis=-1), axis=-1
             )
-            logits = jnp.where(logits < least, -jnp.inf, logits)
+            before = jnp.cumsum(probabilities, axis=-1) - probabilities
+            logits = _keep(logits, places, before < self.top_p)
         return logits
 
     def draw(self, logits: Float[Array, "b r v"], keys: Key) -> Int[Array, "b r"]:
@@ -75,6 +79,16 @@ class Sampling:
             return restricted.argmax(-1).astype(jnp.int32)
         draw = jax.vmap(jax.vmap(jax.random.categorical))
         return draw(keys, restricted).astype(jnp.int32)
+
+
+def _keep(
+    logits: Float[Array, "*b v"], places: Int[Array, "*b k"], kept: Bool[Array, "*b k"]
+) -> Float[Array, "*b v"]:
+    """Minus infinity but at those of the places that are kept."""
+    mask = jnp.put_along_axis(
+        jnp.zeros(logits.shape, bool), places, kept, axis=-1, inplace=False
+    )
+    return jnp.where(mask, logits, -jnp.inf)
 
 
 class Samples(NamedTuple):
