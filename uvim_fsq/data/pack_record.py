@@ -10,7 +10,7 @@ import numpy as np
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.records import decode_jpeg, encode_record
 from uvim_fsq.data.source import Source
-from uvim_fsq.data.transforms import resize_area, resize_nearest
+from uvim_fsq.data.transforms import resize_area, resize_labels
 
 
 @runtime_checkable
@@ -100,7 +100,7 @@ def shrink(example: dict[str, Any], max_side: int) -> dict[str, Any]:
     small = dict(example)
     for name, value in example.items():
         if isinstance(value, np.ndarray) and value.shape[:2] == (height, width):
-            resize = resize_area if name == "image" else resize_nearest
+            resize = resize_area if name == "image" else resize_labels
             small[name] = resize(value, size)
     if "segments" in small:
         ids, counts = np.unique(small["panoptic"], return_counts=True)

@@ -5,10 +5,12 @@ contiguous array. Sizes are `(height, width)`, boxes `(y, x, height, width)` in 
 resizing uses half-pixel centres: output pixel i lies at `(i + 0.5) * in / out - 0.5` of the input.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
-from uvim_fsq.types import Int, Shaped
+from uvim_fsq.types import Float, Int, Shaped
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -33,32 +35,50 @@ def resize_bilinear(
     if image.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
         raise TypeError(
             f"bilinear resizing takes uint8, uint16, float32 or float64, got {image.dtype}; "
-            "use resize_nearest for labels"
+            "use resize_labels for labels"
         )
     return _resize_opencv(image, size, cv2.INTER_LINEAR)
+
+
+def resize_labels(
+    plane: Shaped[np.ndarray, "h w *c"], size: Size
+) -> Shaped[np.ndarray, "H W *c"]:
+    """Resize a label for training to the nearest input pixel, for any dtype.
+
+    It picks as the published preprocessing does, see `preprocessing_index`.
+    """
+    return _take_nearest(plane, size, preprocessing_index)
 
 
 def resize_nearest(
     plane: Shaped[np.ndarray, "h w *c"], size: Size
 ) -> Shaped[np.ndarray, "H W *c"]:
-    """Resize to the nearest input pixel, `floor((i + 0.5) * in / out)`, for any dtype."""
-    _check_size(plane, size)
-    if plane.shape[:2] == tuple(size):
-        return np.ascontiguousarray(plane)
-    rows = nearest_index(plane.shape[0], size[0])
-    columns = nearest_index(plane.shape[1], size[1])
-    return plane.take(rows, axis=0).take(columns, axis=1)
+    """Resize a prediction to the nearest input pixel, for any dtype.
+
+    It picks as the published evaluation does, see `nearest_index`.
+    """
+    return _take_nearest(plane, size, nearest_index)
+
+
+def preprocessing_index(length: int, new_length: int) -> Int[np.ndarray, "n"]:
+    """Source index of each of `new_length` positions, `floor((i + 0.5) * (in / out))`, in float32.
+
+    TensorFlow computes it so (`tf.image.resize`, "nearest"), and with it the published
+    preprocessing. Where a centre falls exactly on the edge of two pixels, rounding decides
+    between them: from 50 to 61, say, position 30 takes 25 here and 24 by `nearest_index`.
+    """
+    scale = np.float32(length) / np.float32(new_length)
+    return np.minimum((_centres(new_length) * scale).astype(np.int64), length - 1)
 
 
 def nearest_index(length: int, new_length: int) -> Int[np.ndarray, "n"]:
-    """Source index of each of `new_length` positions, computed in float32.
+    """Source index of each of `new_length` positions, `floor((i + 0.5) * in * (1 / out))`, in float32.
 
-    Where a centre falls exactly on the edge of two pixels, rounding decides between them: the
-    order of the products is the one that picks as the published preprocessing and evaluation do.
+    JAX computes it so (`jax.image.resize`, "nearest"), and with it the published evaluation. The
+    order of the products matters, see `preprocessing_index`.
     """
-    centres = np.arange(new_length, dtype=np.float32) + np.float32(0.5)
     reciprocal = np.float32(1) / np.float32(new_length)
-    return (centres * np.float32(length) * reciprocal).astype(np.int64)
+    return (_centres(new_length) * np.float32(length) * reciprocal).astype(np.int64)
 
 
 def resize_area(
@@ -157,6 +177,22 @@ def to_gray(image: Shaped[np.ndarray, "h w 3"]) -> Shaped[np.ndarray, "h w 3"]:
     else:
         raise TypeError(f"to_gray takes uint8 or float images, got {image.dtype}")
     return cv2.merge([gray] * 3)  # np.repeat takes twenty times as long
+
+
+def _centres(length: int) -> Float[np.ndarray, "n"]:
+    """Of pixels, in float32."""
+    return np.arange(length, dtype=np.float32) + np.float32(0.5)
+
+
+def _take_nearest(
+    plane: np.ndarray, size: Size, index: Callable[[int, int], np.ndarray]
+) -> np.ndarray:
+    _check_size(plane, size)
+    if plane.shape[:2] == tuple(size):
+        return np.ascontiguousarray(plane)
+    rows = index(plane.shape[0], size[0])
+    columns = index(plane.shape[1], size[1])
+    return plane.take(rows, axis=0).take(columns, axis=1)
 
 
 def _resize_opencv(image: np.ndarray, size: Size, interpolation: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from uvim_fsq.data.transforms import (
     flip_horizontal,
     random_crop_box,
     resize_bilinear,
+    resize_labels,
     resize_nearest,
 )
 from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
@@ -97,7 +98,7 @@ class DepthTask:
             image, depth = flip_horizontal(image), flip_horizontal(depth)
         return {
             "image": resize_bilinear(image, self.image_size),
-            "target": _metres(resize_nearest(depth, self.image_size)),
+            "target": _metres(resize_labels(depth, self.image_size)),
         }
 
     def prepare_image(

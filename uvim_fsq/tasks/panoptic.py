@@ -12,6 +12,7 @@ from uvim_fsq.data.transforms import (
     flip_horizontal,
     random_crop_box,
     resize_bilinear,
+    resize_labels,
     resize_nearest,
 )
 from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
@@ -96,7 +97,7 @@ class PanopticTask:
             image, ids = crop(image, box), crop(ids, box)
         if train and self.flip and generator.random() < 0.5:
             image, ids = flip_horizontal(image), flip_horizontal(ids)
-        segments = find_segments(resize_nearest(ids, self.image_size))
+        segments = find_segments(resize_labels(ids, self.image_size))
         classes = self._classes(segments, example)
         numbers = self._fitting(canonical_numbers(segments), segments.areas)
         classes[numbers == 0] = 0

@@ -74,7 +74,7 @@ _FUNCTIONS: dict[str, tuple[Callable, ...]] = {
     ),
     "resize": (
         transforms.resize_bilinear,
-        transforms.resize_nearest,
+        transforms.resize_labels,
         transforms.resize_area,
     ),
     "number": (
