@@ -68,6 +68,13 @@ def test_against_the_root_of_a_matrix(dimensions):
     assert frechet_distance(b, a).value == pytest.approx(found.value, rel=1e-9)
 
 
+def test_two_pictures_a_side_are_enough():
+    """Means 2 and 8, variances 2 and 8: (8 - 2)^2 + (sqrt(8) - sqrt(2))^2."""
+    found = frechet_distance(np.array([[1.0], [3.0]]), np.array([[6.0], [10.0]]))
+    assert found.value == pytest.approx(38, rel=1e-12)
+    assert found.warnings == ()
+
+
 def test_equal_features_have_distance_zero():
     a = features(300, 32, 0)
     assert frechet_distance(a, a[::-1]).value == pytest.approx(0, abs=1e-12)

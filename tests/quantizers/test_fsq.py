@@ -181,6 +181,12 @@ def test_numpy_integers_are_levels():
     assert FSQ(levels=np.array([8, 5])).levels == (8, 5)
 
 
+def test_the_largest_codebook_has_as_many_codewords_as_int32_has_indices():
+    assert FSQ(levels=(2**31 - 1,)).codebook_size == 2**31 - 1
+    with pytest.raises(ValueError, match="2,147,483,648 codewords"):
+        FSQ(levels=(2**31,))
+
+
 def test_other_refusals_say_what_to_do():
     with pytest.raises(ValueError, match="use fewer channels"):
         FSQ(levels=(8,) * 11)
