@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CACHE = Path(os.environ.get("UVIM_FSQ_TEST_CACHE", _ROOT / ".cache" / "tests"))
@@ -75,3 +76,42 @@ def real_data():
         return path
 
     return folder
+
+
+def _equations(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from _equations(inner)
+
+
+@pytest.fixture(scope="session")
+def equations():
+    """`equations(function, *arguments)`: all of its traced program, those of loops and calls too."""
+
+    def trace(function, *arguments):
+        return list(_equations(jax.make_jaxpr(function)(*arguments).jaxpr))
+
+    return trace
+
+
+@pytest.fixture(scope="session")
+def largest_array(equations):
+    """`largest_array(function, *arguments)`: bytes of the largest that the program makes."""
+
+    def trace(function, *arguments):
+        made = [v.aval for e in equations(function, *arguments) for v in e.outvars]
+        return max(a.size * a.dtype.itemsize for a in made)
+
+    return trace
+
+
+@pytest.fixture(scope="session")
+def scan_lengths(equations):
+    """`scan_lengths(function, *arguments)`: how often each scan of the program goes round."""
+
+    def trace(function, *arguments):
+        program = equations(function, *arguments)
+        return [e.params["length"] for e in program if e.primitive.name == "scan"]
+
+    return trace

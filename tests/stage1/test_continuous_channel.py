@@ -161,7 +161,7 @@ def test_8_bit_and_float_images_of_one_picture_agree(trained, held_out):
     np.testing.assert_allclose(predictions[0], predictions[1], atol=1e-5)
 
 
-def test_chunks_give_the_same_loss_and_gradient(held_out):
+def test_chunks_give_the_same_loss_and_gradient(held_out, scan_lengths):
     params = first_variables()["params"]
     # Heads start at zero, where the gradient of everything else is zero too.
     head = jax.random.normal(jax.random.key(1), (32, 3, 64)) * 0.1
@@ -173,9 +173,12 @@ def test_chunks_give_the_same_loss_and_gradient(held_out):
         def loss(params, batch):
             return function(params, {}, {}, batch, None)[0]
 
-        return jax.jit(jax.value_and_grad(loss))(params, held_out)
+        gradient = jax.value_and_grad(loss)
+        chunks = max(scan_lengths(gradient, params, held_out))
+        return chunks, *jax.jit(gradient)(params, held_out)
 
-    whole, chunked = of(2**20), of(4 * BATCH * 4 * 3 * 16)
+    (one, *whole), (four, *chunked) = of(2**20), of(4 * BATCH * 4 * 3 * 16)
+    assert (one, four) == (1, 4)
     np.testing.assert_allclose(whole[0], chunked[0], rtol=1e-6)
     for one, other in zip(
         jax.tree.leaves(whole[1]), jax.tree.leaves(chunked[1]), strict=True

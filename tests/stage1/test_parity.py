@@ -70,7 +70,7 @@ def batch_of(arrays, planes):
 
 @pytest.mark.parametrize("chunk_bytes", [10**9, 3 * 16 * 12 * 4 * 20])
 @pytest.mark.parametrize("commitment", [0.0, 0.25])
-def test_loss_and_gradients(published, golden, chunk_bytes, commitment):
+def test_loss_and_gradients(published, golden, scan_lengths, chunk_bytes, commitment):
     """In one piece and in chunks of 16 pixels; gradients of every parameter."""
     model, variables, arrays, planes = published("panoptic", code_dropout="none")
     model = model.clone(quantizer=model.quantizer.clone(commitment_weight=commitment))
@@ -87,9 +87,11 @@ def test_loss_and_gradients(published, golden, chunk_bytes, commitment):
     def loss(params):
         return loss_function(params, collections, {}, batch_of(arrays, planes), None)
 
-    (value, (_, metrics)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
-        params
-    )
+    gradient_function = jax.value_and_grad(loss, has_aux=True)
+    chunks = np.prod(model.patch_size) // 16
+    in_chunks = chunks in scan_lengths(gradient_function, params)
+    assert in_chunks == (chunk_bytes < 10**9)
+    (value, (_, metrics)), gradient = jax.jit(gradient_function)(params)
     np.testing.assert_allclose(value, expected["loss"], rtol=1e-5)
     for name in ("loss_instances", "loss_semantics"):
         np.testing.assert_allclose(metrics[name], expected[f"logs/{name}"], rtol=1e-5)
