@@ -134,6 +134,31 @@ def test_restrictions(sampling, allowed):
 
 
 @pytest.mark.parametrize(
+    "sampling, allowed",
+    [
+        (Sampling(1.0, top_k=1), [2]),
+        (Sampling(1.0, top_k=2), [2, 3]),
+        (Sampling(1.0, top_k=4), [1, 2, 3, 5]),
+        (Sampling(0.5, top_p=0.2), [2]),
+        (Sampling(1.0, top_p=0.5), [2, 3]),
+        (Sampling(1.0, top_k=4, top_p=0.25), [2]),
+    ],
+)
+@pytest.mark.parametrize("highest", [0.0, -3.0])
+def test_of_equally_likely_indices_the_lower_ones_are_kept(sampling, allowed, highest):
+    logits = jnp.array([9.0, highest - 1, highest, highest, highest - 1, highest])
+    if not highest:
+        logits = logits.at[2].set(-0.0)  # Equal to 0.0, and before it by its place.
+    for rows in (logits, jnp.tile(logits, (2, 3, 1))):
+        restricted = np.asarray(sampling.restrict(rows))
+        kept = np.isfinite(restricted)
+        assert (kept == np.isin(np.arange(6), allowed)).all()
+        assert (
+            restricted[kept] == (np.asarray(rows) / sampling.temperature)[kept]
+        ).all()
+
+
+@pytest.mark.parametrize(
     "changes", [{"temperature": -1.0}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 1.5}]
 )
 def test_settings_out_of_range_are_refused(changes):
