@@ -39,6 +39,31 @@ def attend(
     )
 
 
+def cudnn_refusal(head_size: int, dtype: DType) -> str | None:
+    """Why attention "cudnn" cannot be used here, as a clause; None if it can.
+
+    What depends on this machine (the library's presence and version, the GPU's generation, the
+    largest head size) is found by compiling a small attention and its gradient.
+    """
+    if jnp.dtype(dtype) not in (jnp.bfloat16, jnp.float16):
+        return f"it works in bfloat16 or float16, found {jnp.dtype(dtype).name}"
+    if head_size % 8:
+        return f"its heads must have a multiple of 8 channels, found {head_size}"
+    if jax.default_backend() != "gpu":
+        return f"it needs an NVIDIA GPU, found {jax.devices()[0].device_kind}"
+    tokens = jax.ShapeDtypeStruct((1, 8, 1, head_size), dtype)
+
+    def loss(query, key, value):
+        attended = attend(query, key, value, causal=True, implementation="cudnn")
+        return attended.astype(jnp.float32).sum()
+
+    try:
+        jax.jit(jax.grad(loss, (0, 1, 2))).lower(tokens, tokens, tokens).compile()
+    except Exception as error:  # Of many kinds: each says what is missing.
+        return f"it does not run here: {str(error).strip().splitlines()[0]}"
+    return None
+
+
 def _attend_one(query, key, value, mask):
     """A single query, as when sampling: bound by memory, and faster without matrix products."""
     query = query.astype(jnp.float32) * query.shape[-1] ** -0.5
