@@ -104,6 +104,10 @@ def test_settings_of_other_tasks_and_sources(module, changes, message):
         (dict(evaluation__top_p=0.0), "evaluation.top_p must be above 0"),
         (dict(evaluation__samples=0), "evaluation.samples"),
         (dict(output__pictures=-1), "output.pictures"),
+        (dict(seed=-1), "^seed must be .* from 0 to 4,294,967,295, found -1"),
+        (dict(seed=2**32), "^seed must be .* found 4294967296"),
+        (dict(evaluation__seed=-1), "evaluation.seed must be .* found -1"),
+        (dict(data__seed=2**32), "data.seed must be .* found 4294967296"),
         (dict(loader_threads=-1), "loader_threads must be at least 0"),
     ],
 )

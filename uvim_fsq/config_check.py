@@ -17,7 +17,7 @@ from uvim_fsq.config import (
 )
 from uvim_fsq.config_check_data import check_data, check_task
 from uvim_fsq.config_json import from_dict, to_dict
-from uvim_fsq.config_require import at_least, divides, positive, require
+from uvim_fsq.config_require import at_least, divides, positive, require, seed
 
 _INDEX_LIMIT = 2**31 - 1
 _FSQ_BOUNDS = ("tan", "atanh")
@@ -44,6 +44,7 @@ def check(config: RunConfig, stages: tuple[int, ...] = (1, 2)) -> None:
     _check_code_length(config.stage1)
     check_evaluation(config.evaluation)
     _check_output(config.output)
+    seed("seed", config.seed)
     at_least(0, "loader_threads", config.loader_threads)
 
 
@@ -189,6 +190,7 @@ def check_evaluation(evaluation: EvaluationConfig, prefix: str = "evaluation.") 
         f"{named('top_p')} must be above 0 and at most 1, found {evaluation.top_p}",
     )
     at_least(1, named("samples"), evaluation.samples)
+    seed(named("seed"), evaluation.seed)
     require(
         bool(evaluation.inception)
         or not (evaluation.reference_folder or evaluation.reference_list),

@@ -10,7 +10,7 @@ from uvim_fsq.config_data import (
     TaskConfig,
     TfdsConfig,
 )
-from uvim_fsq.config_require import at_least, positive, require
+from uvim_fsq.config_require import at_least, positive, require, seed
 
 
 def check_task(task: TaskConfig) -> None:
@@ -70,6 +70,7 @@ def check_data(task: TaskConfig, data: DataConfig) -> None:
             at_least(8, "data.size", size)
         at_least(1, "data.train_count", data.train_count)
         at_least(1, "data.validation_count", data.validation_count)
+        seed("data.seed", data.seed)
         return
     if isinstance(data, TfdsConfig):
         require(

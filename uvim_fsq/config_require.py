@@ -3,6 +3,9 @@
 from uvim_fsq.errors import ConfigError
 
 
+SEED_LIMIT = 2**32 - 1
+
+
 def require(condition: bool, otherwise: str) -> None:
     """Raises ConfigError, with a full stop, unless the condition holds."""
     if not condition:
@@ -17,6 +20,14 @@ def at_least(least: int, name: str, value: int | float) -> None:
 def positive(name: str, value: int | float) -> None:
     """A setting must be above 0."""
     require(value > 0, f"{name} must be above 0, found {value}")
+
+
+def seed(name: str, value: int) -> None:
+    """A setting is a seed: 32 bits, of which every value gives other random numbers."""
+    require(
+        0 <= value <= SEED_LIMIT,
+        f"{name} must be a whole number from 0 to {SEED_LIMIT:,}, found {value}",
+    )
 
 
 def divides(part: str, divisor: int, whole: str, dividend: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from uvim_fsq import config_require
 from uvim_fsq.build.bundles import save_bundle
 from uvim_fsq.build.held import hold
 from uvim_fsq.build.inference import content_hash
@@ -37,6 +38,7 @@ class Predictor:
     def __init__(self, trained: Trained, batch_size: int = 1, seed: int = 0):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, found {batch_size}")
+        config_require.seed("seed", seed)
         self.trained = hold(trained)
         self.inference = load_inference(self.trained)
         if self.inference.stage2 is None:

@@ -30,6 +30,14 @@ def test_seeds_count_from_the_settings(tmp_path):
     assert names[1:] == ["fsq-stage1_10-stage2_10", "fsq-stage1_10-stage2_11"]
 
 
+def test_seeds_end_where_settings_end(tmp_path):
+    rows = {"fsq": replace(ROWS["fsq"], seed=2**32 - 2)}
+    Plan(tmp_path / "two", "", rows, stage2_seeds=2).check()
+    message = "row fsq: the last of its seeds must be .* found 4294967296"
+    with pytest.raises(ConfigError, match=message):
+        Plan(tmp_path / "three", "", rows, stage1_seeds=3, stage2_seeds=1).check()
+
+
 def test_an_unknown_row_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no row 'fqs': did you mean fsq"):
         Plan(tmp_path, "", ROWS).jobs(["fqs"])

@@ -98,7 +98,7 @@ class Inference:
             self.params2,
             image,
             np.asarray(hashes),
-            seed,
+            np.uint32(seed),
         )
 
     def code_log_probs(self, image: AnyArray, indices: AnyArray) -> Array:

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from uvim_fsq import config_require
 from uvim_fsq.build import objects
 from uvim_fsq.build.initial import initial_weights
 from uvim_fsq.build.jobs import StageJob, stage1_job, stage2_job
@@ -71,6 +72,8 @@ def train(
         raise ConfigError(
             f"{directory} is a bundle, which stays as it is: choose another --output.directory"
         )
+    if stage2_seed is not None:
+        config_require.seed("--stage2-seed", stage2_seed)
     for number in stages:
         stage = config.stage1 if number == 1 else config.stage2
         check_batch_size(stage.batch_size, stage.micro_batches, jax.device_count())

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq import config_json
+from uvim_fsq import config_json, config_require
 from uvim_fsq.build.run_directory import RunDirectory, differences, write_json
 from uvim_fsq.config import ConfigError, IdentityConfig, RunConfig, replace
 from uvim_fsq.config_check import check
@@ -121,8 +121,10 @@ class Plan:
                 raise ConfigError(
                     f"the row {name} has no codebook for stage II to model: leave it out"
                 )
+            last = config.seed + max(self.stage1_seeds, self.stage2_seeds) - 1
             try:
                 check(config)
+                config_require.seed("the last of its seeds", last)
             except ConfigError as error:
                 raise ConfigError(f"row {name}: {error}") from None
         before = self._before()
