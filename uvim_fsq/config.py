@@ -213,7 +213,7 @@ class EvaluationConfig:
     batch_size: int = 32
     """Images per batch; smaller ones are padded to it."""
     examples: int | None = None
-    """Score the first so many examples only; all by default."""
+    """Score so many examples only, spread evenly over all; all by default."""
     temperature: float = 1.0
     """Of the one sample and of those that are averaged; greedy is always scored too."""
     top_k: int = 0
@@ -245,7 +245,7 @@ class OutputConfig:
     evaluate_every: int = 1000
     """Steps between validations."""
     evaluate_examples: int = 256
-    """Examples of a validation while training."""
+    """Examples of a validation while training, spread evenly over the validation part."""
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
     pictures: int = 4

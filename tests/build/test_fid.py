@@ -13,6 +13,7 @@ from uvim_fsq.build.run_directory import RunDirectory
 from uvim_fsq.build.trained import open_trained
 from uvim_fsq.config import replace
 from uvim_fsq.data.scenes import Scenes
+from uvim_fsq.data.spread import spread
 
 tf = pytest.importorskip("tensorflow")
 
@@ -46,7 +47,7 @@ def test_distances_to_a_folder_and_to_a_list(color_run, network, tmp_path):
         cv2.imwrite(str(folder / f"{i}.png"), picture[..., ::-1])
     evaluation = RunDirectory(color_run).config().evaluation
     evaluation = replace(evaluation, inception=str(network), examples=5)
-    greedy = predicted(color_run, source, evaluation, range(5))
+    greedy = predicted(color_run, source, evaluation, spread(8, 5))
 
     compared = replace(evaluation, reference_folder=str(folder))
     scores = evaluate_run(color_run, {"evaluation": compared}, tmp_path / "folder")

@@ -10,6 +10,7 @@ from evaluators.depth import valid_pixels
 from uvim_fsq.config import DepthConfig
 from uvim_fsq.data.pipeline import evaluation_batches
 from uvim_fsq.data.source import Source
+from uvim_fsq.data.spread import spread
 from uvim_fsq.tasks.base import Task
 
 BASELINE_EXAMPLES = 2000
@@ -56,8 +57,6 @@ def training_targets(
     task: Task, source: Source, batch_size: int, threads: int | None
 ) -> Iterator[Any]:
     """Targets of training examples, unaugmented, spread evenly over the source."""
-    count = min(len(source), BASELINE_EXAMPLES)
-    chosen = np.linspace(0, len(source) - 1, count).round().astype(int).tolist()
 
     def transform(example, generator):
         target = task.preprocess(example, generator, train=False)["target"]
@@ -67,7 +66,7 @@ def training_targets(
         source,
         transform,
         batch_size=batch_size,
-        indices=chosen,
+        indices=spread(len(source), BASELINE_EXAMPLES),
         threads=threads,
     ):
         targets = {k: v for k, v in batch.items() if k not in ("mask", "index")}

@@ -26,6 +26,7 @@ from uvim_fsq.build.trained import RunModel, Trained, open_trained
 from uvim_fsq.config import ConfigError, EvaluationConfig, RunConfig
 from uvim_fsq.data.pipeline import evaluation_batches
 from uvim_fsq.data.source import Source
+from uvim_fsq.data.spread import spread
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 
 INDICES_PER_CODEWORD = 20
@@ -45,7 +46,8 @@ def evaluate_run(
 
     Predictions scored: stage I alone; greedy; one sample; the mean of several samples where
     there is such a thing; and what predictors say that do not look at the picture. Controls: stage I
-    and greedy with the codes of another picture, and with another picture as the decoder's context.
+    and greedy with the codes of another picture, half the set away, and with that picture as the
+    decoder's context.
 
     Args:
       run: a run directory, a bundle, or OWNER/NAME on the Hugging Face Hub.
@@ -108,7 +110,7 @@ def _chosen(settings: EvaluationConfig, source: Source) -> list[int]:
     chosen = list(range(len(source)))
     if settings.list:
         chosen = listed_indices(source, settings.list)
-    chosen = chosen[: settings.examples or len(chosen)]
+    chosen = [chosen[place] for place in spread(len(chosen), settings.examples)]
     if len(chosen) < 2:
         raise ConfigError(
             "scoring needs at least two pictures, since the controls swap codes between "
@@ -156,13 +158,18 @@ def _score(
             } | scoring.unpredicted(reference)
             yield item
 
-    return evaluate(items(), evaluators, count=len(chosen))
+    result = evaluate(items(), evaluators, count=len(chosen))
+    places = {index: place for place, index in enumerate(chosen)}
+    result.per_image.sort(key=lambda row: places[row["index"]])
+    return result
 
 
 def _training_histogram(
     predictions: Predictions, training: Source, result: EvaluationResult
 ) -> list[int] | None:
     """How often codewords occur over so many training pictures that every one had its chance.
+
+    The pictures are spread over the whole training part.
 
     Adds `codebook_training/...` to the scores. Returns the counts of the codewords that occur, the
     most frequent first; None if there is no codebook.
@@ -176,7 +183,7 @@ def _training_histogram(
         training,
         example_transform(inference.task, train=False),
         batch_size=predictions.settings.batch_size,
-        indices=range(min(wanted, len(training))),
+        indices=spread(len(training), wanted),
         threads=predictions.threads,
     )
     evaluator = CodebookEvaluator(codebook_size)

@@ -1,6 +1,7 @@
 """Every prediction of every held-out picture, with the controls that tell what its code is worth."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from uvim_fsq.build.tasks import example_transform
 from uvim_fsq.config import EvaluationConfig
 from uvim_fsq.data.pipeline import evaluation_batches
 from uvim_fsq.data.source import Source
+from uvim_fsq.data.spread import half_away
 from uvim_fsq.stage2.sampling import Sampling
 
 
@@ -19,7 +21,8 @@ class Predictions:
 
     `stage1`: from the target's own code; `greedy` and `sample`: from stage II's; `mean_of_N`: the
     mean of N samples, where the task's predictions can be averaged. `..._foreign_codes` decodes
-    the code of the picture before, `..._foreign_image` shows the decoder the picture before.
+    the code of another picture, `..._foreign_image` shows the decoder that picture. It is the one half
+    the set away: on frames of a video the next one would be nearly the same.
 
     Attributes:
       threads: that read pictures; one per core by default.
@@ -48,23 +51,27 @@ class Predictions:
 
     def items(self, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Pictures by their places in the source: `index`, `id`, `planes` by prediction, and, where
-        there is a code, `indices` and `log_probs` of the target's own."""
-        # The picture before each one lends it its codes; the last one stands before the first.
-        before = next(self._batches(indices[-1:]))
-        last = {name: np.asarray(v)[:1] for name, v in self._codes(before).items()}
-        last["image"] = before["image"][:1]
-        for batch in self._batches(indices):
+        there is a code, `indices` and `log_probs` of the target's own.
+
+        Two that lend one another their codes come one after the other, so that each picture is
+        read once; a single picture is its own other one.
+        """
+        pairs = half_away(len(indices))
+        order = [indices[place] for place in chain.from_iterable(pairs)]
+        done: set[int] = set()
+        for batch in self._batches(order):
             codes = {name: np.asarray(v) for name, v in self._codes(batch).items()}
             codes["image"] = batch["image"]
-            foreign = {
-                name: np.concatenate([last[name], value[:-1]])
-                for name, value in codes.items()
-            }
-            last = {name: value[-1:] for name, value in codes.items()}
+            # Batches are even: both of a pair are in the same one.
+            other = np.arange(len(batch["mask"])) ^ 1
+            foreign = {name: value[other] for name, value in codes.items()}
             predictions = jax.device_get(self._predict(batch, codes, foreign))
             log_probs = self._log_probs(batch, codes)
             for i in np.flatnonzero(batch["mask"]):
                 index = int(batch["index"][i])
+                if index in done:  # It lends its code a second time.
+                    continue
+                done.add(index)
                 item = {
                     "index": index,
                     "id": self.source.example_id(index),
@@ -83,7 +90,7 @@ class Predictions:
         return evaluation_batches(
             self.source,
             example_transform(self.inference.task, train=False),
-            batch_size=self.settings.batch_size,
+            batch_size=max(2, self.settings.batch_size // 2 * 2),
             indices=list(indices),
             threads=self.threads,
         )

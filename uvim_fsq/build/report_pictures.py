@@ -1,4 +1,4 @@
-"""Pages of pictures of an evaluation: the first ones, the best and the worst."""
+"""Pages of pictures of an evaluation: some of all, the best and the worst."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from evaluators.runner import EvaluationResult
 from uvim_fsq.build.predictions import Predictions
 from uvim_fsq.build.run_directory import write_json
 from uvim_fsq.build.scoring import Scoring
+from uvim_fsq.data.spread import spread
 
 BEST_AND_WORST = 10
 _COLUMNS = {
@@ -32,8 +33,9 @@ def save_pages(
 ) -> None:
     """Writes `pictures.png`, `best.png` and `worst.png`; nothing if no examples are wanted.
 
-    What `pictures.png` shows is in `single/` too, a file `NUMBER_COLUMN.png` each with the pictures'
-    ids in `single/pictures.json`, for pages that put several models side by side.
+    `pictures.png` shows pictures from all over the set. What it shows is in `single/` too, a file
+    `NUMBER_COLUMN.png` each with the pictures' ids in `single/pictures.json`, for pages that put
+    several models side by side.
 
     The best and worst are by the headline score of the greedy prediction, or of stage I where there
     is no stage II. Pictures that have no score of their own, for lack of labels, are left out.
@@ -44,8 +46,9 @@ def save_pages(
     key = f"{main}/{scoring.headline}"
     rows = [row for row in result.per_image if np.isfinite(row.get(key, np.nan))]
     rows.sort(key=lambda row: row[key], reverse=scoring.higher_is_better)
+    shown = spread(len(result.per_image), examples)
     pages = {
-        "pictures": result.per_image[:examples],
+        "pictures": [result.per_image[place] for place in shown],
         "best": rows[:BEST_AND_WORST],
         "worst": rows[::-1][:BEST_AND_WORST],
     }
@@ -71,7 +74,7 @@ def _pictures(
 ) -> list[dict[str, np.ndarray]]:
     """What is shown of each picture, by column."""
     task = predictions.inference.task
-    pictures = []
+    pictures = {}
     for item in predictions.items(indices):
         reference = task.reference(predictions.source.reference(item["index"]))
         image = reference["image"]
@@ -81,8 +84,10 @@ def _pictures(
             if name in _COLUMNS or name.startswith("mean_of_"):
                 restored = task.restore(planes, reference["size"])
                 shown[name] = task.visualize(image, restored)
-        pictures.append({name: _shrink(picture) for name, picture in shown.items()})
-    return pictures
+        pictures[item["index"]] = {
+            name: _shrink(picture) for name, picture in shown.items()
+        }
+    return [pictures[index] for index in indices]
 
 
 def _save_single(

@@ -15,6 +15,7 @@ from uvim_fsq.build.tasks import example_transform
 from uvim_fsq.config import RunConfig
 from uvim_fsq.data.pipeline import evaluation_batches
 from uvim_fsq.data.source import Source
+from uvim_fsq.data.spread import spread
 from uvim_fsq.quantizers import codebook_perplexity, codebook_usage
 from uvim_fsq.stage1.model import Stage1Model
 from uvim_fsq.stage1.objective import stage1_loss
@@ -34,6 +35,7 @@ class Validation:
     """`validation(state, frozen, tensorboard) -> metrics`; each example counts once.
 
     Attributes:
+      examples: how many are looked at, spread over the source.
       loss: `(params, collections, frozen, batch) -> (loss, metrics)` of a masked batch, jitted.
       indices: the guiding codes (b n) of a batch, for the codebook's usage; None in stage II.
       pictures: a row of pictures for some examples.
@@ -53,12 +55,12 @@ class Validation:
     def __call__(
         self, state: TrainState, frozen: Tree, tensorboard: TensorBoard
     ) -> dict[str, float]:
-        chosen = range(min(self.examples, len(self.source)))
+        chosen = spread(len(self.source), self.examples)
         batches = evaluation_batches(
             self.source,
             example_transform(self.task, train=False),
             batch_size=self.batch_size,
-            indices=list(chosen),
+            indices=chosen,
             threads=self.threads,
         )
         sums: dict[str, float] = {}
