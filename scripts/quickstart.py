@@ -46,6 +46,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from uvim_fsq.cli.main import explained
+    from uvim_fsq.cli.failure import explained
 
     sys.exit(explained(main))

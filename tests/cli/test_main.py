@@ -1,6 +1,5 @@
 """The command as a whole: exit codes, messages, and that mistakes write nothing."""
 
-import errno
 import json
 import subprocess
 import sys
@@ -10,10 +9,6 @@ import pytest
 from configs.depth import get_config
 from uvim_fsq.cli.main import main
 from uvim_fsq.config_json import from_dict, save
-from uvim_fsq.data.errors import BrokenFileError
-from uvim_fsq.training.hooks import HookError
-from uvim_fsq.training.loop import NotFiniteError
-from uvim_fsq.training.signals import Interrupted
 
 
 @pytest.fixture(autouse=True)
@@ -60,11 +55,17 @@ def test_codebook_size(capsys, variant, size, expected):
     ("words", "message"),
     [
         (["train"], "required: CONFIG"),
-        (["trian"], "invalid choice: 'trian'"),
-        (["train", "nothere"], "there is no configuration nothere"),
+        (["trian"], "did you mean train?"),
+        (["train", "nothere"], "there is no configuration nothere: expected"),
+        (["train", "depht"], "there is no configuration depht: did you mean depth?"),
+        (["train", "configs/depht.py"], "did you mean depth?"),
+        (["train", "depth", "--variant", "fqs"], "no variant 'fqs': did you mean fsq"),
+        (["train", "depth", "--variant", "zz"], "no variant 'zz': there are fsq, vq,"),
+        (["train", "depth", "--source", "foldr"], "did you mean folder?"),
+        (["experiment", "depth", "--study", "varants"], "did you mean variants?"),
         (["train", "depth", "--varaint", "vq"], "did you mean --variant"),
         (["train", "depth", "--preset", "papper"], "did you mean paper"),
-        (["train", "depth", "--stage", "3"], "invalid choice: '3'"),
+        (["train", "depth", "--stage", "3"], "no '3': there are 1, 2, both"),
         (["train", "depth", "--stage1.model.widht", "3"], "--stage1.model.width"),
         (["train", "depth", "--quantizer.levels", "8", "1"], "found 8 1"),
         (["train", "depth", "--task.image-size", "30", "30"], "must divide"),
@@ -101,51 +102,6 @@ def test_evaluate_refuses_settings_of_the_training(capsys, tmp_path):
     assert "there is no option --stage1.steps" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("error", "code", "message"),
-    [
-        (BrokenFileError("a.png", "is cut off"), 2, "uvim-fsq: a.png: is cut off.\n"),
-        (Interrupted(15, 7), 143, "uvim-fsq: stopped by SIGTERM after step 7"),
-        (KeyboardInterrupt(), 130, "uvim-fsq: stopped."),
-        (NotFiniteError("the loss is nan"), 1, "uvim-fsq: the loss is nan.\n"),
-        (
-            OSError(errno.ENOSPC, "No space left on device", "run/x"),
-            2,
-            "uvim-fsq: run/x: No space left on device.\n",
-        ),
-    ],
-)
-def test_errors_of_the_work(capsys, monkeypatch, error, code, message):
-    def fail(*_):
-        raise error
-
-    monkeypatch.setattr("uvim_fsq.cli.commands.config", fail)
-    assert main(["config", "depth"]) == code
-    assert capsys.readouterr().err.startswith(message)
-
-
-def test_a_hook_that_fails_is_explained_only_if_its_cause_is(capsys, monkeypatch):
-    def fail(*_):
-        error = causes.pop()
-        raise HookError("evaluate", 3, error) from error
-
-    causes = [ZeroDivisionError("x"), BrokenFileError("a.png", "is cut off")]
-    monkeypatch.setattr("uvim_fsq.cli.commands.config", fail)
-    assert main(["config", "depth"]) == 2
-    assert "'evaluate' failed at step 3" in capsys.readouterr().err
-    with pytest.raises(HookError):
-        main(["config", "depth"])
-
-
-def test_the_unforeseen_keeps_its_traceback(monkeypatch):
-    def fail(*_):
-        raise ValueError("a bug")
-
-    monkeypatch.setattr("uvim_fsq.cli.commands.config", fail)
-    with pytest.raises(ValueError, match="a bug"):
-        main(["config", "depth"])
-
-
 def _run(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, *words], capture_output=True, text=True)
 
@@ -164,7 +120,7 @@ def test_help_explains_every_setting():
         assert word in text
     assert "(default: 1024)" in text  # The value in this preset.
     assert "Width of a token." in text
-    assert "--data.path" not in _run("-m", "uvim_fsq", "train", "--help").stdout
+    assert "--data.path STR" not in _run("-m", "uvim_fsq", "train", "--help").stdout
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["evaluate", "-h"]])

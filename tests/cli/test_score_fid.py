@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from uvim_fsq.cli import score_fid
-from uvim_fsq.cli.main import explained
+from uvim_fsq.cli.failure import explained
 
 
 def command(*words):

@@ -10,7 +10,7 @@ import pytest
 
 from evaluators.panoptic_files import score_files
 from uvim_fsq.cli import score_panoptic
-from uvim_fsq.cli.main import explained
+from uvim_fsq.cli.failure import explained
 from uvim_fsq.data.coco_format import CocoImage, describe, write_ids, write_index
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.types import Category

@@ -1,11 +1,10 @@
-"""Commands and options of `uvim-fsq`, and what its errors look like.
+"""Commands and options of `uvim-fsq`.
 
 Nothing slow is imported here: every command imports what it needs.
 """
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from uvim_fsq import __version__
 from uvim_fsq.cli import (
@@ -19,6 +18,7 @@ from uvim_fsq.cli import (
     score_fid,
     score_panoptic,
 )
+from uvim_fsq.cli.failure import explained, silence
 from uvim_fsq.cli.options import (
     MODEL_HELP,
     Parser,
@@ -58,10 +58,14 @@ _SAMPLING = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code, see `explained`."""
+    """Runs one command; returns the exit code, see `explained`.
+
+    Without arguments it is the program: those of the command line are taken, and once it has said why
+    it failed, nothing follows.
+    """
 
     def command() -> None:
-        options, settings = _parser().parse_known_args(arguments)
+        options, settings = command_parser().parse_known_args(arguments)
         module = _MODULES.get(options.command.replace("-", "_"))
         if module is not None:
             module.run(options, settings)
@@ -70,30 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         getattr(commands, options.command)(options, settings)
 
-    return explained(command)
+    code = explained(command)
+    if arguments is None and code:
+        silence()
+    return code
 
 
-def explained(work: Callable[[], None]) -> int:
-    """Does some work; what goes wrong in a foreseen way becomes one sentence on stderr.
-
-    Returns the exit code. 0: done. 2: input that cannot be used. 1: the work failed. 128 + signal:
-    interrupted. Anything unforeseen keeps its traceback.
-    """
-    try:
-        work()
-    except KeyboardInterrupt:
-        print("uvim-fsq: stopped.", file=sys.stderr)
-        return 130
-    except Exception as error:
-        code = _exit_code(error)
-        if code is None:
-            raise
-        print(f"uvim-fsq: {_sentence(error)}", file=sys.stderr)
-        return code
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="uvim-fsq", description="UViM dense prediction with FSQ and VQ."
     )
@@ -181,22 +168,3 @@ def _add_predict(commands) -> None:
     for option, kind, text in _SAMPLING:
         letter = "X" if kind is float else "N"
         predict.add_argument(option, type=kind, metavar=letter, help=text)
-
-
-def _exit_code(error: BaseException) -> int | None:
-    """The exit code for an error that a sentence explains; None for one that is unforeseen."""
-    if isinstance(error, OSError) and error.strerror:
-        return 2
-    if not type(error).__module__.startswith(("uvim_fsq.", "evaluators.")):
-        return None
-    if type(error).__name__ == "HookError":  # Says where; its cause says what.
-        return _exit_code(error.__cause__) if error.__cause__ else None
-    return getattr(error, "exit_code", 2 if isinstance(error, ValueError) else 1)
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror}."
-    text = "; ".join([str(error).rstrip("."), *getattr(error, "__notes__", [])])
-    return text if text.endswith((".", "?", "!")) else f"{text}."

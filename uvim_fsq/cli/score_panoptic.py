@@ -23,6 +23,8 @@ _SECONDS_BETWEEN_LINES = 10.0
 class CrossCheckError(RuntimeError):
     """Another program computes other scores."""
 
+    exit_code = 1
+
 
 def add(commands: Any) -> None:
     """Add the command to argparse's subparsers."""

@@ -1,5 +1,6 @@
 """Checkpoints of a run: the last one and the best one, written in the background."""
 
+import logging
 import math
 import os
 import shutil
@@ -17,6 +18,11 @@ _DISK_FULL = ("No space left", "File too large", "quota exceeded", "ENOSPC")
 
 
 _REMOVED = "removed"
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Leaves out what Orbax logs of an error in its threads: `wait` raises the same error."""
+    return not (record.exc_info and "orbax" in record.pathname)
 
 
 class CheckpointError(RuntimeError):
@@ -58,6 +64,7 @@ class Checkpoints:
     ):
         import orbax.checkpoint as ocp
 
+        logging.getLogger("absl").addFilter(_without_traceback)
         self.directory = Path(directory).absolute()
         self._sign = 1.0 if lower_is_better else -1.0
         self._metadata = dict(metadata or {})

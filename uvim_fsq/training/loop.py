@@ -14,6 +14,8 @@ from uvim_fsq.types import Tree
 class NotFiniteError(RuntimeError):
     """A loss, a norm or the codebook is not finite; nothing of it was saved."""
 
+    exit_code = 1
+
 
 def run_loop(
     step: Step,
