@@ -97,6 +97,17 @@ FOLDER = replace(
     task__crop_area=(0.4, 1.0),
 )
 
+ABOUT = {
+    "tiny": "16 built-in scenes of 16 px, seconds on two cores; for tests",
+    "quickstart": "built-in scenes of 32 px, minutes on two cores",
+    "midsize": "built-in scenes of 128 px, on two cores",
+    "folder": "your own data, --data.path FOLDER, at 64 px (depth: 48 x 64), from scratch",
+    "small": "NYU, COCO or ImageNet at 256 px, on a GPU of 24 GB",
+    "single_gpu": "the published training at 512 px, on a GPU of 80 GB",
+    "paper": "the published training at 512 px, on accelerators",
+}
+"""What a preset is, in a phrase, for `--help`."""
+
 
 def with_task(preset: RunConfig, task: TaskConfig, **changes) -> RunConfig:
     """A preset for another task, at the same picture size and crops, and with changes."""

@@ -4,10 +4,10 @@ The FSQ paper's table 2 has them with context (VQ without splitting for depth al
 without context for panoptic segmentation.
 """
 
-import difflib
 import math
 
 from uvim_fsq.config import ConfigError, FSQConfig, RunConfig, VQConfig, replace
+from uvim_fsq.errors import nearest
 
 
 def _vq(config: RunConfig, splitting: bool = True) -> RunConfig:
@@ -37,12 +37,19 @@ VARIANTS = {
 }
 """Functions of a configuration with FSQ and contexts, by the variant's name."""
 
+ABOUT = {
+    "fsq": "finite scalar quantization",
+    "vq": "vector quantization, unused codewords replaced (splitting), as in UViM",
+    "vq_no_split": "vector quantization without splitting",
+    "fsq_no_context": "fsq, where stage I does not see the image",
+    "vq_no_context": "vq, where stage I does not see the image",
+    "vq_no_split_no_context": "vq_no_split, where stage I does not see the image",
+}
+"""What a variant is, in a phrase, for `--help`."""
+
 
 def pick(table: dict, name: str, what: str):
     """The entry of a table by name, or a ConfigError that offers the nearest names."""
     if name in table:
         return table[name]
-    names = difflib.get_close_matches(name, table) or list(table)
-    raise ConfigError(
-        f"there is no {what} {name!r}: did you mean {' or '.join(names)}?"
-    )
+    raise ConfigError(f"there is no {what} {name!r}: {nearest(name, list(table))}")

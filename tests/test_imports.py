@@ -24,7 +24,7 @@ MODELS = (
 )
 TOP = (
     *("uvim_fsq", "uvim_fsq.build", "uvim_fsq.weights", "evaluators", "configs"),
-    *SETTINGS,
+    *("uvim_fsq.user_files", *SETTINGS),
 )
 # What a module, or a package with all in it, may import besides itself. The longest name counts.
 MAY_IMPORT = {
@@ -34,7 +34,8 @@ MAY_IMPORT = {
     "uvim_fsq.errors": (),
     "uvim_fsq.config_data": (),
     "uvim_fsq.config": ("uvim_fsq.errors", "uvim_fsq.config_data"),
-    "uvim_fsq.config_json": ("uvim_fsq.config",),
+    "uvim_fsq.user_files": ("uvim_fsq.errors",),
+    "uvim_fsq.config_json": ("uvim_fsq.config", "uvim_fsq.errors"),
     "uvim_fsq.config_require": ("uvim_fsq.errors",),
     "uvim_fsq.config_check_data": ("uvim_fsq.config_data", "uvim_fsq.config_require"),
     "uvim_fsq.config_check": (
@@ -84,6 +85,7 @@ MAY_IMPORT = {
     ),
     "configs": (
         "uvim_fsq.config",
+        "uvim_fsq.errors",
         "configs.base",
         "configs.variants",
         "configs.studies.*",

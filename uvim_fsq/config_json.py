@@ -5,7 +5,6 @@ name that is no setting and a value of another type are errors that name the set
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
@@ -13,11 +12,11 @@ import os
 import tempfile
 import types
 import typing
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from uvim_fsq.config import ConfigError, RunConfig
+from uvim_fsq.errors import nearest
 
 FORMAT = 1
 """Version of the file. Raised when a reader of the old one would misread the new one."""
@@ -106,14 +105,6 @@ def load(path: str | Path) -> RunConfig:
         return from_dict(data)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    """A question that offers the names nearest to a misspelt one, or a list of all."""
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"there are {', '.join(names)}."
 
 
 def _fields(cls: type) -> dict[str, Any]:

@@ -54,9 +54,13 @@ def test_files_that_are_no_configuration(tmp_path, text, message):
         load_config(str(tmp_path / "mine.py"))
 
 
-@pytest.mark.parametrize(
-    "name", ["dept", "configs/dept.py", "elsewhere/depth.py", "-x"]
-)
+@pytest.mark.parametrize("name", ["dept", "configs/dept.py", "elsewhere/depth.py"])
+def test_names_that_are_nearly_there(name):
+    with pytest.raises(ConfigError, match=f"no configuration {name}: did you mean dep"):
+        load_config(name)
+
+
+@pytest.mark.parametrize("name", ["-x", "", "zzz.py"])
 def test_names_that_are_not_there(name):
     with pytest.raises(
         ConfigError, match=r"no configuration .*\(colorization, depth, panoptic\), a"
@@ -162,3 +166,23 @@ def test_a_name_on_the_hub(monkeypatch, tmp_path, model):
     assert load_config("someone/nyu@v1")[1] == "from-nyu"
     with pytest.raises(ConfigError, match="no configuration depth/nyu"):
         load_config("depth/nyu")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\nx = = 2\n", "line 2: SyntaxError: invalid syntax"),
+        ("import nothing_of_the_kind\n", "line 1: ModuleNotFoundError: No module"),
+        (
+            "def get_config(variant='a', preset='b'):\n    return {}[preset]\n",
+            "line 2: KeyError: 'b'",
+        ),
+    ],
+)
+def test_a_file_that_fails_is_one_sentence(tmp_path, text, message):
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(file))
+    assert f"{file}, {message}" in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -22,6 +22,8 @@ from uvim_fsq.config_check import check, check_evaluation
 
 _SAMPLING = ("temperature", "top_k", "top_p", "samples")
 _LOADING = ("seed", "batch_size")
+_PARTS = {"evaluate": EvaluationSettings, "codes": LoadingSettings}
+"""The settings that a command about a trained model takes."""
 _STAGES = {"1": (1,), "2": (2,), "both": (1, 2)}
 
 
@@ -140,20 +142,30 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: values[name] for name in names if values[name] is not None}
 
 
+def print_catalogue(options: argparse.Namespace) -> None:
+    """Prints what a command's CONFIG and its options may name."""
+    from uvim_fsq.cli.catalogue import catalogue
+
+    name = None
+    if options.command not in _PARTS:
+        name = getattr(options, "config", None) or "depth"
+    print(catalogue(name, studies=options.command == "experiment"))
+
+
 def print_settings_help(options: argparse.Namespace) -> None:
     """Prints the settings that a command takes, at their values in the configuration or run."""
-    kinds = {"evaluate": EvaluationSettings, "codes": LoadingSettings}
-    if options.command in kinds:
+    if options.command in _PARTS:
         saved = RunConfig()
         if getattr(options, "run", None):
             from uvim_fsq.build.trained import open_trained
 
             saved = open_trained(options.run).config
-        settings = kinds[options.command].of(saved)
+        settings = _PARTS[options.command].of(saved)
         print_help(settings, f"uvim-fsq {options.command} MODEL")
         return
     name = getattr(options, "config", None) or "depth"
-    config, _ = load_config(name, options.variant, options.preset)
+    variant = getattr(options, "variant", None)  # An experiment has all of them.
+    config, _ = load_config(name, variant, options.preset)
     print_help(
         with_source(config, options.source), f"uvim-fsq {options.command} CONFIG"
     )

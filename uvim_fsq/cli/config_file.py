@@ -1,14 +1,19 @@
 """Finds the settings that a CONFIG stands for: a Python file, a trained model, or a JSON file."""
 
 import importlib
-import importlib.util
 import inspect
-import sys
 from pathlib import Path
 from types import ModuleType
 
 from uvim_fsq import config_json
 from uvim_fsq.config import ConfigError, RunConfig, replace
+from uvim_fsq.errors import close_names
+from uvim_fsq.user_files import call_file, run_file
+
+_EXPECTED = (
+    "expected a Python file, the name of one that comes along ({}), a trained model, or a JSON file "
+    "of settings, and it comes before the options."
+)
 
 
 def load_config(
@@ -57,7 +62,8 @@ def load_config(
     for option, value in (("variant", variant), ("preset", preset)):
         if value is inspect.Parameter.empty:
             raise ConfigError(f"{name} has no default {option}: add --{option}.")
-    config = get_config(variant=variant, preset=preset)
+    source = module.__file__ or name
+    config = call_file(source, lambda: get_config(variant=variant, preset=preset))
     if not isinstance(config, RunConfig):
         raise ConfigError(
             f"get_config of {name} must return a RunConfig, found {type(config).__name__}."
@@ -88,7 +94,7 @@ def _settings_file(name: str) -> Path | None:
 
 def _is_built_in(name: str) -> bool:
     folder = "/" in name and Path(name).is_dir()
-    return str(Path(name)) in _built_in_names() and not folder
+    return str(Path(name)) in built_in_names() and not folder
 
 
 def _run_name(name: str, file: Path) -> str:
@@ -99,32 +105,42 @@ def _run_name(name: str, file: Path) -> str:
     return f"from-{name.partition('@')[0].rpartition('/')[2]}"
 
 
-def _module(name: str) -> ModuleType:
-    path = Path(name)
+def load_module(name: str) -> ModuleType | None:
+    """The module of a Python file, or of a configuration that comes along; None if it is neither.
+
+    Raises:
+      ConfigError: if the file cannot be run.
+    """
+    path = Path(name).expanduser()
     if path.suffix == ".py" and path.is_file():
-        return _run_file(path)
+        return run_file(path)
     built_in = path.stem
-    as_named = path in (Path(built_in), Path("configs") / f"{built_in}.py")
-    found = importlib.util.find_spec(f"configs.{built_in}") if as_named else None
-    if found is None:
-        raise ConfigError(
-            f"there is no configuration {name}: expected a Python file, the name of one "
-            f"that comes along ({', '.join(_built_in_names())}), a trained model, or a JSON file "
-            "of settings. It comes before the options."
-        )
+    if path not in (Path(built_in), Path("configs") / f"{built_in}.py"):
+        return None
+    if built_in not in built_in_names():
+        return None
     return importlib.import_module(f"configs.{built_in}")
 
 
-def _run_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_configuration_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # Dataclasses in the file look themselves up there.
-    spec.loader.exec_module(module)
+def _module(name: str) -> ModuleType:
+    module = load_module(name)
+    if module is None:
+        names = built_in_names()
+        plain = name.replace("\\", "/").rpartition("configs/")[2].removesuffix(".py")
+        close = close_names(plain, names)
+        raise ConfigError(
+            f"there is no configuration {name}: "
+            + (
+                f"did you mean {close[0]}?"
+                if close
+                else _EXPECTED.format(", ".join(names))
+            )
+        )
     return module
 
 
-def _built_in_names() -> list[str]:
+def built_in_names() -> list[str]:
+    """The configurations that come along."""
     import configs
 
     names = {

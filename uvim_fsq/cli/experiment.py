@@ -6,7 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq.cli.options import add_command, add_source_option
+from uvim_fsq.cli.options import (
+    CONFIG_HELP,
+    add_command,
+    add_preset_option,
+    add_source_option,
+)
 from uvim_fsq.errors import ConfigError
 
 _OPTIONS = (
@@ -23,14 +28,12 @@ def add(commands: Any) -> None:
         "train and score all rows of a study, with several seeds; the same command continues, and "
         "started several times at once the work is shared",
     )
-    command.add_argument(
-        "config", metavar="CONFIG", help="as of `train`, such as depth"
-    )
-    command.add_argument("--preset", help="size of model, data and training")
+    command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    add_preset_option(command)
     command.add_argument(
         "--study",
         default="variants",
-        help="the rows: variants (default), codebook_size, codebook_size_short, levels, or a Python file",
+        help="the rows (variants), see below, or a Python file",
     )
     add_source_option(command)
     for option, default, text in (

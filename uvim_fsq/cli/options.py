@@ -4,10 +4,12 @@ import argparse
 import sys
 from typing import Any, NoReturn
 
-_SETTINGS_HINT = "Every setting below can be given, as in --stage1.model.width 192."
-_CONFIG_HELP = (
-    "a Python file with get_config(variant, preset), or the name of one that comes along: depth, "
-    "panoptic, colorization; or a trained model or JSON file, whose settings are taken"
+from uvim_fsq.errors import nearest
+
+_SETTINGS_HINT = "Every setting below can be given, as in --loader-threads 4."
+CONFIG_HELP = (
+    "a Python file with get_config(variant, preset), or the name of one that comes along, see below; "
+    "or a trained model or JSON file, whose settings are taken"
 )
 MODEL_HELP = "a run, a bundle, or OWNER/NAME on the Hugging Face Hub"
 
@@ -27,11 +29,9 @@ def add_command(commands, name: str, text: str, settings: bool = True):
 
 def add_config_options(command: argparse.ArgumentParser) -> None:
     """What chooses a configuration: CONFIG, --variant, --preset, --source, --codebook-size."""
-    command.add_argument("config", metavar="CONFIG", help=_CONFIG_HELP)
-    command.add_argument(
-        "--variant", help="the bottleneck, such as fsq, vq or vq_no_split"
-    )
-    command.add_argument("--preset", help="size of model, data and training")
+    command.add_argument("config", metavar="CONFIG", help=CONFIG_HELP)
+    command.add_argument("--variant", help="the bottleneck, see below")
+    add_preset_option(command)
     add_source_option(command)
     command.add_argument(
         "--codebook-size",
@@ -41,12 +41,17 @@ def add_config_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_preset_option(command: argparse.ArgumentParser) -> None:
+    """`--preset`."""
+    command.add_argument("--preset", help="size of model, data and training, see below")
+
+
 def add_source_option(command: argparse.ArgumentParser) -> None:
     """`--source`."""
     command.add_argument(
         "--source",
         choices=("scenes", "folder", "coco", "pictures", "records", "tfds"),
-        help="another kind of data, see --data.*",
+        help="another kind of data, see below and --data.*",
     )
 
 
@@ -56,9 +61,18 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any):
         super().__init__(**options, allow_abbrev=False)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """argparse lists what may be chosen; this offers the nearest."""
+        if action.choices is not None and value not in action.choices:
+            names = [str(choice) for choice in action.choices]
+            raise argparse.ArgumentError(
+                action, f"there is no {value!r}: {nearest(str(value), names)}"
+            )
+
     def error(self, message: str) -> NoReturn:
-        where = f"{self.prog} --help"
-        print(f"uvim-fsq: {message}; see {where}.", file=sys.stderr)
+        asks = message.endswith("?")
+        message = message if asks else f"{message.rstrip('.')}; see {self.prog} --help."
+        print(f"uvim-fsq: {message}", file=sys.stderr)
         raise SystemExit(2)
 
 
@@ -72,6 +86,8 @@ class _SettingsHelp(argparse.Action):
         from uvim_fsq.cli import commands
 
         parser.print_help()
+        print()
+        commands.print_catalogue(namespace)
         print()
         commands.print_settings_help(namespace)
         parser.exit()

@@ -20,6 +20,7 @@ from uvim_fsq import config_json, config_require
 from uvim_fsq.build.run_directory import RunDirectory, differences, write_json
 from uvim_fsq.config import ConfigError, IdentityConfig, RunConfig, replace
 from uvim_fsq.config_check import check
+from uvim_fsq.errors import nearest
 
 FORMAT = 1
 
@@ -74,7 +75,7 @@ class Plan:
         for row in only:
             if row not in self.rows:
                 raise ConfigError(
-                    f"there is no row {row!r}: {config_json.nearest(row, list(self.rows))}"
+                    f"there is no row {row!r}: {nearest(row, list(self.rows))}"
                 )
         chosen = [row for row in self.rows if not only or row in only]
         stage1 = [Job(row, seed) for row in chosen for seed in self._seeds(row, 1)]

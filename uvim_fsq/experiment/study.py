@@ -1,14 +1,14 @@
 """Studies: Python files that give an experiment its rows, such as `configs/studies/variants.py`."""
 
 import importlib
-import importlib.util
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from uvim_fsq import config_json
 from uvim_fsq.config import ConfigError, RunConfig
+from uvim_fsq.errors import nearest
+from uvim_fsq.user_files import call_file, run_file
 
 
 def load_study(name: str) -> ModuleType:
@@ -19,16 +19,13 @@ def load_study(name: str) -> ModuleType:
     """
     path = Path(name)
     if path.suffix == ".py" and path.is_file():
-        spec = importlib.util.spec_from_file_location(f"_study_{path.stem}", path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = run_file(path)
     elif name in study_names():
         module = importlib.import_module(f"configs.studies.{name}")
     else:
         raise ConfigError(
-            f"there is no study {name!r}: give a Python file with get_rows(get_config), or "
-            f"{config_json.nearest(name, study_names())}"
+            f"there is no study {name!r}, nor a Python file with get_rows(get_config) of that name: "
+            f"{nearest(name, study_names())}"
         )
     if not callable(getattr(module, "get_rows", None)) or not hasattr(module, "TITLE"):
         raise ConfigError(
@@ -52,7 +49,8 @@ def study_rows(
     Raises:
       ConfigError: if it gives something else, or a name that cannot be a folder's.
     """
-    rows = study.get_rows(get_config)
+    file = study.__file__ or study.__name__
+    rows = call_file(file, lambda: study.get_rows(get_config))
     if not isinstance(rows, dict) or not rows:
         raise ConfigError(f"get_rows of {study.__name__} must return rows by name")
     for name, config in rows.items():
