@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -184,4 +185,32 @@ def test_output_onto_a_full_disk():
         )
     assert process.returncode == 2
     assert process.stderr.startswith("uvim-fsq: the disk is full")
+    assert process.stderr.count("\n") == 1
+
+
+def test_errors_of_threads_of_libraries_are_not_printed(monkeypatch):
+    """TensorStore's name no object; what a destructor raises does."""
+    seen = []
+    monkeypatch.setattr(sys, "unraisablehook", seen.append)
+
+    def work():
+        sys.unraisablehook(types.SimpleNamespace(object=None))
+        sys.unraisablehook(types.SimpleNamespace(object=work))
+
+    assert explained(work) == 0
+    assert [each.object for each in seen] == [work]
+    assert sys.unraisablehook == seen.append
+
+
+def test_a_cache_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    process = subprocess.run(
+        [sys.executable, "-m", "uvim_fsq", "train", "depth", "--preset", "tiny"],
+        env={**os.environ, "UVIM_FSQ_CACHE": str(tmp_path / "file")},
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.returncode == 2
+    assert process.stderr.startswith("uvim-fsq: the cache directory")
     assert process.stderr.count("\n") == 1

@@ -49,7 +49,7 @@ def explained(work: Callable[[], None]) -> int:
     The traceback of what nobody has foreseen goes to a file that the sentence names.
     """
     try:
-        with _terminable():
+        with _terminable(), _quiet_threads():
             _do(work)
     except KeyboardInterrupt:
         return _say("stopped.", INTERRUPTED)
@@ -116,6 +116,25 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextlib.contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """TensorStore's own threads print a traceback for each part of a write that failed.
+
+    The write raises as well. They name no Python object; what does is still printed.
+    """
+    before = sys.unraisablehook
+
+    def hook(failure: "sys.UnraisableHookArgs") -> None:
+        if failure.object is not None or os.environ.get(DEBUG):
+            before(failure)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
 def _known(error: BaseException | None) -> BaseException | None:
     """The error that a sentence explains, which may be the cause; None if it is unforeseen."""
     if error is None:
@@ -139,7 +158,7 @@ def _lines(error: BaseException) -> list[str]:
         *details, sentence = _lines(error.__cause__)
         return [*details, f"{str(error).partition(':')[0]}: {sentence}"]
     if not _is_ours(error):
-        system = isinstance(error, OSError) and error.strerror
+        system = isinstance(error, OSError)
         return [_sentence(_of_system(error) if system else _out_of_memory(error))]
     text = "; ".join([str(error).rstrip("."), *getattr(error, "__notes__", [])])
     sentence, *details = text.splitlines() or [type(error).__name__]
@@ -152,8 +171,7 @@ def _sentence(text: str) -> str:
 
 
 def _of_system(error: OSError) -> str:
-    assert error.strerror
-    what = _OS_ERRORS.get(error.errno or 0, error.strerror)
+    what = _OS_ERRORS.get(error.errno or 0, error.strerror or str(error))
     return f"{error.filename}: {what}" if error.filename else what
 
 

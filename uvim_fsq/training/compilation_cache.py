@@ -6,6 +6,10 @@ from pathlib import Path
 import jax
 
 
+class CacheError(ValueError):
+    """The folder of compiled programs cannot be used."""
+
+
 def enable_compilation_cache(path: str | Path | None = None) -> Path:
     """Keeps compiled programs, however small, in `path`, and returns it.
 
@@ -23,7 +27,7 @@ def enable_compilation_cache(path: str | Path | None = None) -> Path:
     except OSError as error:
         writable, reason = False, str(error.strerror)
     if not writable:
-        raise ValueError(
+        raise CacheError(
             f"the cache directory {path} cannot be used: {reason}. Set UVIM_FSQ_CACHE "
             "to a directory that can be written."
         )
