@@ -1,7 +1,7 @@
 """Panoptic quality of predictions in COCO's format, made by any program."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +11,11 @@ from evaluators.panoptic import PanopticCounts, PanopticEvaluator, total
 from uvim_fsq.data.coco_format import (
     CocoAnnotation,
     CocoImage,
-    read_ids,
+    CocoIndex,
     read_index,
     read_predictions,
 )
+from uvim_fsq.data.coco_png import count_pixels, read_ids, with_areas
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.types import Category
 
@@ -51,8 +52,11 @@ def score_files(
 
     Example: `score_files("panoptic_val2017.json", "out/predictions.json").scores["pq"]`.
     """
-    index = read_index(truth_json)
-    predictions = read_predictions(prediction_json, index.categories)
+    index = read_index(truth_json, for_images=False)
+    found = read_predictions(prediction_json, index.categories)
+    _refuse_problems(truth_json, index, index.problems)
+    _refuse_problems(prediction_json, found, index.annotations)
+    predictions = found.annotations
     truth_folder = Path(truth_folder or Path(truth_json).with_suffix(""))
     prediction_folder = Path(prediction_folder or Path(prediction_json).with_suffix(""))
     names = list(index.annotations)
@@ -74,7 +78,7 @@ def score_files(
             evaluator,
             (truth_folder / truth.file_name, truth),
             (prediction_folder / prediction.file_name, prediction),
-            index.images[name],
+            index.images.get(name),
         )
 
     stats = []
@@ -85,7 +89,7 @@ def score_files(
                 report(len(stats), len(names))
     rows = [
         {
-            **{"id": name, "file_name": index.images[name].file_name},
+            **{"id": name, "file_name": _file_name(index, name)},
             **{key: value for key, value in each.items() if key != "counts"},
         }
         for name, each in zip(names, stats, strict=True)
@@ -100,18 +104,21 @@ def _score(
     evaluator: PanopticEvaluator,
     truth: tuple[Path, CocoAnnotation],
     prediction: tuple[Path, CocoAnnotation],
-    image: CocoImage,
+    image: CocoImage | None,
 ) -> dict[str, Any]:
     (true_path, true), (path, predicted) = truth, prediction
     true_ids = read_ids(true_path)
-    if true_ids.shape != (image.height, image.width):
+    if image is not None and true_ids.shape != (image.height, image.width):
         raise DataError(
             f"{true_path}: its size, {true_ids.shape[0]} x {true_ids.shape[1]}, is not that of "
             f"its picture, {image.height} x {image.width} (height x width)"
         )
     item = {
         "prediction": {"panoptic": read_ids(path), "segments": predicted.segments},
-        "reference": {"panoptic": true_ids, "segments": true.segments},
+        "reference": {
+            "panoptic": true_ids,
+            "segments": with_areas(true.segments, count_pixels(true_ids), true_path),
+        },
     }
     with _data_errors(f"{path}, compared with {true_path}"):
         return evaluator.update(item)
@@ -124,6 +131,22 @@ def _data_errors(what: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise DataError(f"{what}: {error}") from error
+
+
+def _file_name(index: CocoIndex, name: int | str) -> str:
+    """The picture's, or the PNG's in a JSON that lists no pictures."""
+    return (index.images.get(name) or index.annotations[name]).file_name
+
+
+def _refuse_problems(
+    path: str | Path, index: CocoIndex, names: Iterable[int | str]
+) -> None:
+    """Raise for what is wrong with an annotation of these images, and warn of contradictions."""
+    found = [index.problems[name] for name in names if name in index.problems]
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise DataError(f"{path}: {found[0]}{more}")
+    index.say_doubled(path)
 
 
 def _refuse_missing(missing: list[str], place: str | Path) -> None:

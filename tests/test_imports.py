@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "uvim_fsq.__main__": ("uvim_fsq.cli",),
     "uvim_fsq.types": (),
     "uvim_fsq.errors": (),
+    "uvim_fsq.files": (),
     "uvim_fsq.config_data": (),
     "uvim_fsq.config": ("uvim_fsq.errors", "uvim_fsq.config_data"),
     "uvim_fsq.user_files": ("uvim_fsq.errors",),
@@ -45,7 +46,7 @@ MAY_IMPORT = {
     "uvim_fsq.nn": ("uvim_fsq.types",),
     "uvim_fsq.quantizers": ("uvim_fsq.types",),
     "uvim_fsq.data.transforms": ("uvim_fsq.types",),
-    "uvim_fsq.data": ("uvim_fsq.types", "uvim_fsq"),
+    "uvim_fsq.data": ("uvim_fsq.types", "uvim_fsq", "uvim_fsq.files"),
     "uvim_fsq.stage1": MODELS,
     "uvim_fsq.stage2": MODELS,
     "uvim_fsq.tasks": MODELS,
@@ -72,7 +73,8 @@ MAY_IMPORT = {
     "evaluators.runner": ("uvim_fsq.types", "evaluators"),
     "evaluators.panoptic_files": (
         *("uvim_fsq.types", "evaluators.panoptic"),
-        *("uvim_fsq.data.coco_format", "uvim_fsq.data.errors"),
+        *("uvim_fsq.data.coco_format", "uvim_fsq.data.coco_png"),
+        "uvim_fsq.data.errors",
     ),
     "evaluators.coltran": ("uvim_fsq.types", "uvim_fsq.data.transforms"),
     "evaluators.fid_files": (

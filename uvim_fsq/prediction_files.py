@@ -9,7 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import cv2
 import numpy as np
 
-from uvim_fsq.data.coco_format import CocoImage, describe, write_ids, write_index
+from uvim_fsq.data.coco_format import CocoImage, describe, write_index
+from uvim_fsq.data.coco_png import write_ids
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.tasks.base import Task
 from uvim_fsq.tasks.colorization import ColorizationTask

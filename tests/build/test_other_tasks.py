@@ -15,7 +15,8 @@ from uvim_fsq.build.run_directory import RunDirectory
 from uvim_fsq.build.train import train
 from uvim_fsq.build.trained import open_trained
 from uvim_fsq.config import ConfigError, replace
-from uvim_fsq.data.coco_format import check_ids, read_ids, read_index
+from uvim_fsq.data.coco_format import read_index
+from uvim_fsq.data.coco_png import check_ids, read_ids
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.scenes import CATEGORIES, Scenes
 

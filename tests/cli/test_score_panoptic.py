@@ -11,7 +11,8 @@ import pytest
 from evaluators.panoptic_files import score_files
 from uvim_fsq.cli import score_panoptic
 from uvim_fsq.cli.failure import explained
-from uvim_fsq.data.coco_format import CocoImage, describe, write_ids, write_index
+from uvim_fsq.data.coco_format import CocoImage, describe, write_index
+from uvim_fsq.data.coco_png import write_ids
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.types import Category
 
@@ -243,12 +244,66 @@ def test_what_is_wrong_in_the_files_is_one_sentence(files, tmp_path, capsys):
     write_set(tmp_path / "mine", {11: halves(4), 12: halves(6)})
     refused("its size, 4 x 8, is not that of its picture, 5 x 8")
     edit(truth, lambda content: content["categories"][0].update(name="tree"))
-    refused("expected categories that differ in their name, found 'tree' twice")
+    refused("categories 1 and 184 are both called 'tree': give each a name of its own")
+    edit(truth, lambda content: content["categories"][0].update(name="person"))
     edit(truth, lambda content: content["annotations"].clear())
     refused("has no annotations: there is nothing to score")
     other = write_set(tmp_path / "other", {11: halves(4)}, category=2)
     edit(other, lambda content: content["categories"].pop(1))
     refused("of category 2, which is not among", reference=other)
+
+
+def test_areas_in_the_truth_are_those_of_its_pngs(files, capsys):
+    """With an area four times as large a perfect prediction would score 0."""
+    truth, _ = files
+    expected = score_files(truth, truth).scores
+    assert expected["pq"] == 100
+
+    def scale(content):
+        for entry in content["annotations"]:
+            entry["segments_info"][0]["area"] *= 4
+
+    def remove(content):
+        for entry in content["annotations"]:
+            for segment in entry["segments_info"]:
+                del segment["area"]
+
+    edit(truth, scale)
+    assert run(truth, truth) == 2
+    message = (
+        "000000000011.png: its segment 1 has 16 pixels, and the JSON says `area` 64"
+    )
+    captured = capsys.readouterr()
+    assert message in captured.err and not captured.out
+    edit(truth, remove)
+    assert score_files(truth, truth).scores == expected
+    edit(truth, lambda content: content.pop("images"))
+    found = score_files(truth, truth)
+    assert found.scores == expected
+    assert found.per_image[0]["file_name"] == "000000000011.png"
+
+
+def test_wrong_entries_and_contradictions(files, capsys, caplog):
+    truth, predictions = files
+
+    def contradict(content):
+        segments = content["annotations"][1]["segments_info"]
+        segments.append({**segments[0], "category_id": 2})
+
+    edit(predictions, contradict)
+    found = score_files(truth, predictions)
+    assert found.scores["pq_class/bicycle"] == 0
+    assert "1 segments are listed twice and contradict themselves" in caplog.text
+    edit(
+        predictions,
+        lambda content: content["annotations"][1].update(file_name="../a.png"),
+    )
+    assert run(truth, predictions) == 2
+    captured = capsys.readouterr()
+    assert "annotation of image 12 must be a path below the folder" in captured.err
+    assert captured.err.count("\n") == 1
+    edit(truth, lambda content: content["annotations"].pop(1))
+    assert score_files(truth, predictions).scores["pq"] == 100
 
 
 def test_a_set_without_any_segment(tmp_path, capsys):

@@ -12,7 +12,7 @@ import pytest
 
 from uvim_fsq.data import coco as module
 from uvim_fsq.data.coco import CocoPanopticFolder
-from uvim_fsq.data.coco_format import read_ids, write_ids
+from uvim_fsq.data.coco_png import read_ids, write_ids
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.source import Source
 from uvim_fsq.types import Category
@@ -253,21 +253,13 @@ def test_palette_png_is_refused(dataset):
         CocoPanopticFolder(dataset)
 
 
-def _two_annotations(content):
-    content["annotations"].append(content["annotations"][3])
-
-
-def _unknown_category(content):
-    content["annotations"][3]["segments_info"][0]["category_id"] = 91
-
-
 def _boxes(content):
     for each in content["categories"]:
         del each["isthing"]
 
 
-def _stranger(content):
-    del content["images"][3]
+def _one_name(content):
+    content["categories"][1]["name"] = "cat"
 
 
 def _no_list(content):
@@ -277,19 +269,90 @@ def _no_list(content):
 @pytest.mark.parametrize(
     ("mistake", "reason"),
     [
-        (_two_annotations, "annotation of image 3 is listed twice"),
-        (_unknown_category, "is of category 91, which is not among `categories`"),
         (_boxes, "category 3 needs `isthing`"),
-        (_stranger, "belongs to image 3, which is not among `images`"),
+        (_one_name, "categories 3 and 90 are both called 'cat'"),
         (_no_list, "with the list `annotations`, found images, categories"),
     ],
 )
-def test_a_wrong_json_always_raises(dataset, mistake, reason):
+def test_a_json_that_is_wrong_as_a_whole_always_raises(dataset, mistake, reason):
     with change(dataset / "panoptic.json") as content:
         mistake(content)
     with pytest.raises(DataError, match="panoptic.json") as caught:
         CocoPanopticFolder(dataset, skip_broken=True)
     assert reason in str(caught.value)
+
+
+def test_single_entries_of_the_json_are_left_out_with_skip_broken(dataset, caplog):
+    with change(dataset / "panoptic.json") as content:
+        entries, images = content["annotations"], content["images"]
+        entries.append(entries[3])
+        entries[4]["segments_info"][0]["category_id"] = 91
+        entries[5]["segments_info"][1]["iscrowd"] = None
+        entries[6]["segments_info"][2]["area"] = float("nan")
+        entries[7]["segments_info"][0]["area"] += 1
+        entries[8]["file_name"] = "../panoptic/008.png"
+        images[9]["file_name"] = "/etc/passwd"
+        images[10]["height"] = None
+        del images[11]
+    reasons = (
+        "panoptic.json: the annotation of image 3 is listed twice",
+        "is of category 91, which is not among `categories`",
+        "`iscrowd` of segment 256 of the annotation of image 5 must be 0 or 1, found None",
+        "`area` of segment 70000 of the annotation of image 6 must be a whole number",
+        "007.png: its segment 7 has 6 pixels, and the JSON says `area` 7: write",
+        "'../panoptic/008.png' leads out of its folder",
+        "'/etc/passwd' leads out of its folder",
+        "`height` of image 10 must be a whole number, at least 1, found None",
+        "image 11, which is not among `images`",
+    )
+    with pytest.raises(DataError, match="9 of 20 examples") as caught:
+        CocoPanopticFolder(dataset, "all")
+    for reason in reasons:
+        assert reason in str(caught.value)
+    folder = CocoPanopticFolder(dataset, "all", skip_broken=True)
+    assert ids(folder) == ["000", "001", "002", *(f"{i:03d}" for i in range(12, 20))]
+    assert len(folder.skipped) == 9 and "left out 9 of 20 examples" in caplog.text
+
+
+def test_areas_that_lack_are_counted(dataset):
+    expected = CocoPanopticFolder(dataset, "all")[7]["segments"]
+    with change(dataset / "panoptic.json") as content:
+        for entry in content["annotations"]:
+            for segment in entry["segments_info"]:
+                del segment["area"], segment["bbox"]
+    folder = CocoPanopticFolder(dataset, "all")
+    assert folder[7]["segments"] == folder.reference(7)["segments"] == expected
+
+
+def test_a_segment_of_two_categories_is_of_the_last(dataset, caplog):
+    """As in ADE20K's conversion, where two of its stuff classes have one colour."""
+    with change(dataset / "panoptic.json") as content:
+        for entry in content["annotations"][:3]:
+            grass = entry["segments_info"][2]
+            grass["area"] -= 10
+            entry["segments_info"].append({**grass, "category_id": 3, "area": 10})
+    folder = CocoPanopticFolder(dataset, "all")
+    assert len(folder) == 20 and folder.skipped == []
+    assert folder[0]["segments"][2] == {
+        **{"id": 70000, "category_id": 3, "iscrowd": 0},
+        **{"area": 12 * 16 - 32 - 6 - 15},
+    }
+    assert "3 segments are listed twice and contradict themselves" in caplog.text
+    assert (
+        "segment 70000 of the annotation of image 0, of category 90 and" in caplog.text
+    )
+
+
+def test_files_of_another_ending_are_taken_and_told(dataset, caplog):
+    (dataset / "images" / "003.png").rename(dataset / "images" / "003.webp")
+    (dataset / "images" / "004.png").rename(dataset / "images" / "004.bmp")
+    with change(dataset / "panoptic.json") as content:
+        content["annotations"][5]["file_name"] = "005.jpg"
+    folder = CocoPanopticFolder(dataset, "all")
+    assert len(folder) == 20 and folder[3]["image"][3, 4].tolist() == [3, 0, 0]
+    assert "images: took 2 files of another ending than the JSON names" in caplog.text
+    assert "003.webp for 003.png" in caplog.text
+    assert "panoptic: took 1 files of another ending" in caplog.text
 
 
 def test_what_is_no_json(dataset):

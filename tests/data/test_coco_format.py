@@ -2,22 +2,27 @@
 
 import json
 import os
+import re
 
 import cv2
 import numpy as np
 import pytest
 
 from uvim_fsq.data.coco_format import (
-    LARGEST_ID,
     CocoAnnotation,
     CocoImage,
-    check_ids,
     describe,
-    read_ids,
     read_index,
     read_predictions,
-    write_ids,
     write_index,
+)
+from uvim_fsq.data.coco_json import LARGEST_ID
+from uvim_fsq.data.coco_png import (
+    check_ids,
+    count_pixels,
+    read_ids,
+    with_areas,
+    write_ids,
 )
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.types import Category
@@ -39,6 +44,10 @@ FILLED = [
 ]
 
 
+NAN = float("nan")
+NULL = object()
+
+
 def content(**changes):
     """A small ground truth as JSON."""
     return {
@@ -54,15 +63,31 @@ def content(**changes):
 
 def index_file(tmp_path, **changes):
     path = tmp_path / "index.json"
-    path.write_text(json.dumps(content(**changes)))
+    path.write_text(json.dumps(content(**changes), default=lambda _: None))
     return path
 
 
 def with_segment(**changes):
-    """Annotations whose first segment is changed; `None` takes a key away."""
-    segment = {k: v for k, v in (FILLED[0] | changes).items() if v is not None}
+    """Annotations whose first segment is changed; `None` takes a key away, NULL makes it null."""
+    changed = {k: v for k, v in (FILLED[0] | changes).items() if v is not None}
+    segment = {k: None if v is NULL else v for k, v in changed.items()}
     entry = {"image_id": 7, "file_name": "7.png", "segments_info": [segment]}
     return {"annotations": [entry]}
+
+
+def with_image(**changes):
+    return {"images": [content()["images"][0] | changes]}
+
+
+def with_file(name, **changes):
+    return {
+        "annotations": [content()["annotations"][0] | changes | {"file_name": name}]
+    }
+
+
+def with_category(**changes):
+    first = content()["categories"][0]
+    return {"categories": [first, *content()["categories"][1:], first | changes]}
 
 
 def test_written_files_are_read(tmp_path):
@@ -79,7 +104,7 @@ def test_written_files_are_read(tmp_path):
     assert ids.dtype == np.int32
     np.testing.assert_array_equal(ids, IDS)
     assert sorted(os.listdir(tmp_path / "new")) == ["7.png", "panoptic.json"]
-    assert read_predictions(path, CATEGORIES) == found.annotations
+    assert read_predictions(path, CATEGORIES).annotations == found.annotations
 
 
 def test_red_is_the_lowest_byte(tmp_path):
@@ -131,7 +156,7 @@ def test_ids_that_do_not_fit_are_not_written(tmp_path, bad):
     [
         (np.zeros((2, 3), np.uint8), "a.png", "found 8-bit grey"),
         (np.zeros((2, 3), np.uint16), "a.png", "found 16-bit grey"),
-        (np.zeros((2, 3, 4), np.uint8), "a.png", "found 8-bit RGBA"),
+        (np.zeros((2, 3, 4), np.uint16), "a.png", "found 16-bit RGBA"),
         (np.zeros((2, 3, 3), np.uint16), "a.png", "found 16-bit RGB"),
         (np.zeros((2, 3, 3), np.uint8), "a.jpg", "found another format"),
     ],
@@ -179,38 +204,152 @@ def test_png_and_json_must_tell_of_the_same():
         check_ids(IDS, SEGMENTS, "a.png", (4, 2))
 
 
+def test_alpha_means_nothing(tmp_path):
+    """Editors save RGBA; what is transparent there keeps its id."""
+    write_ids(tmp_path / "a.png", IDS)
+    colours = cv2.imread(str(tmp_path / "a.png"))
+    alpha = np.array([[255, 0, 128, 1], [0, 255, 0, 7]], np.uint8)
+    cv2.imwrite(str(tmp_path / "b.png"), np.dstack([colours, alpha]))
+    assert (tmp_path / "b.png").read_bytes()[25] == 6
+    np.testing.assert_array_equal(read_ids(tmp_path / "b.png"), IDS)
+
+
+def test_pixels_are_counted_at_every_run():
+    assert count_pixels(IDS) == {0: 2, 5: 3, 70000: 2, LARGEST_ID: 1}
+    noise = np.random.default_rng(0).integers(0, 4, (9, 11)).astype(np.int32)
+    assert count_pixels(noise) == {i: int((noise == i).sum()) for i in range(4)}
+
+
+def test_areas_are_those_of_the_png():
+    """Stated ones must agree: PQ takes them from the JSON. Others are counted."""
+    counts = count_pixels(IDS)
+    assert with_areas(SEGMENTS[1:], counts, "a.png") == [
+        {"id": 5, "category_id": 184, "area": 3},
+        {"id": LARGEST_ID, "category_id": 1, "area": 1},
+    ]
+    assert with_areas(FILLED, counts, "a.png") == FILLED
+    stale = [FILLED[0], {**FILLED[1], "area": 4}]
+    with pytest.raises(
+        BrokenFileError,
+        match=r"a\.png: its segment 5 has 3 pixels, and the JSON says `area` 4: write",
+    ):
+        with_areas(stale, counts, "a.png")
+    with pytest.raises(BrokenFileError, match="segment 5 has 3 pixels"):
+        check_ids(IDS, [*stale, FILLED[2]], "a.png")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (with_segment(category_id=3), "70000 of .*image 7 is of category 3, which is"),
+        (with_segment(category_id=None), "70000 of .*image 7 lacks `category_id`"),
+        (with_segment(area=0), "`area` of segment 70000 .*, at least 1, found 0"),
+        (with_segment(area=-5), "`area` of segment 70000 .*, at least 1, found -5"),
+        (with_segment(area=NAN), "`area` of segment 70000 .* found nan"),
+        (with_segment(area=float("inf")), "`area` of .* found inf"),
+        (with_segment(area=2.5), r"`area` of .* whole number.* found 2\.5"),
+        (with_segment(area=[2]), r"`area` of .* found \[2\]"),
+        (with_segment(iscrowd=2), "`iscrowd` of segment 70000 .* 0 or 1, found 2"),
+        (with_segment(iscrowd=NULL), "`iscrowd` of .* must be 0 or 1, found None"),
+        (with_segment(id=0), "must be a whole number, 1 to 16777215, found 0"),
+        (with_segment(id=2**24), "1 to 16777215, found 16777216"),
+        (with_segment(id=True), "`id` of a segment of .*image 7 .* found True"),
+        (with_segment(id="a"), "`id` of a segment of .*image 7 .* found 'a'"),
+        ({"annotations": content()["annotations"] * 2}, "annotation of image 7 is lis"),
+        ({"images": content()["images"] * 2}, "^image 7 is listed twice"),
+        ({"images": []}, "image 7, which is not among `images`"),
+        ({"images": [{"id": 7, "file_name": "7.jpg"}]}, "image 7 lacks `height`"),
+        (with_image(height=NAN), "`height` of image 7 .* found nan"),
+        (with_image(width=0), "`width` of image 7 .*at least 1, found 0"),
+        (with_image(file_name="../7.jpg"), r"'\.\./7\.jpg' leads out of its folder"),
+        (with_image(file_name="/etc/7.jpg"), "leads out of its folder"),
+        (with_image(file_name="a\0b.jpg"), "x00b.jpg' is no name of a file"),
+        (with_image(file_name=5), "`file_name` of image 7 .* 5 is no string"),
+        (
+            with_file("a/../../7.png"),
+            "`file_name` of the annotation of image 7 .*leads",
+        ),
+        (with_file("\ud800.png"), "is no name of a file"),
+        (with_file("a" * 256), "longer than the 255 bytes"),
+        (with_file("7.png", segments_info=3), "must be a list, found 3"),
+        (with_file("7.png", segments_info=[3]), "a segment of .* an object, found 3"),
+    ],
+)
+def test_what_is_wrong_with_one_image_is_its_problem(tmp_path, changes, message):
+    """The others are used with `--skip-broken`."""
+    good = {"id": 8, "file_name": "8.jpg", "height": 2, "width": 4}
+    entry = {"image_id": 8, "file_name": "8.png", "segments_info": FILLED}
+    changes = content(**changes)
+    changes["images"] = [*changes["images"], good]
+    changes["annotations"] = [entry, *changes["annotations"]]
+    index = read_index(index_file(tmp_path, **changes))
+    assert index.problems.keys() == {7}
+    assert re.search(message, index.problems[7]), index.problems[7]
+    assert index.annotations == {8: CocoAnnotation("8.png", FILLED)}
+    assert list(index.images) == [8]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"categories": None}, "with the list `categories`, found images, ann"),
-        (with_segment(category_id=3), "70000 of image 7 is of category 3, which is"),
-        (with_segment(category_id=None), "70000 of image 7 lacks `category_id`"),
-        (with_segment(area=None), "segment 70000 of image 7 lacks `area`"),
-        (with_segment(area=0), "must have an area of at least 1"),
-        (with_segment(iscrowd=2), "must be 0 or 1"),
-        (with_segment(id=0), "must have an id from 1 to 16777215"),
-        (with_segment(id="a"), "`id` of a segment of image 7 must be int, found 'a'"),
-        ({"annotations": content()["annotations"] * 2}, "image 7 is listed twice"),
-        ({"images": content()["images"] * 2}, "image 7 is listed twice"),
-        ({"images": []}, "image 7, which is not among `images`"),
-        ({"images": [{"id": 7, "file_name": "7.jpg"}]}, "image 7 lacks `height`"),
         ({"images": [7]}, "an image must be an object, found 7"),
-        ({"categories": content()["categories"] * 2}, "category 1 is listed twice"),
-        ({"categories": [{"id": 1, "name": "person"}]}, "`isthing`.*boxes"),
-        ({"categories": [{"id": 0, "name": "x", "isthing": 0}]}, "0 is void"),
-        (
-            {"categories": [{"id": 1, "name": "x", "isthing": 0, "color": [1, 2]}]},
-            "must be RGB",
-        ),
-        (
-            {"annotations": [{"image_id": 7, "file_name": "a", "segments_info": 3}]},
-            "must be list",
-        ),
+        ({"images": [{"id": NULL}]}, "`id` of an image .* string, found None"),
+        ({"annotations": [{"id": 7}]}, "an annotation lacks `image_id`: it has id"),
+        (with_category(), "category 1 is listed twice"),
+        (with_category(id=2), "categories 1 and 2 are both called 'person': give each"),
+        (with_category(id=-1, name="x"), "`id` of a category .* found -1"),
+        (with_category(id=2, name="a\0"), r"`name` of category 2 .* found 'a\\x00'"),
+        (with_category(id=2, name=NULL), "`name` of category 2 .* found None"),
+        (with_category(id=2, name="x", isthing=NULL), "2 needs `isthing`.*boxes"),
+        (with_category(id=2, name="x", isthing=2), "must be 0 or 1, found 2"),
+        (with_category(id=2, name="x", color=[1, 2]), "must be RGB"),
+        (with_category(id=2, name="x", color=[1, 2, NAN]), "must be RGB"),
+        ({"categories": [5]}, "a category must be an object, found 5"),
     ],
 )
-def test_wrong_entries_are_named(tmp_path, changes, message):
+def test_what_is_wrong_with_all_raises(tmp_path, changes, message):
     with pytest.raises(DataError, match=f"index.json: .*{message}"):
         read_index(index_file(tmp_path, **changes))
+
+
+def test_what_other_tools_write_is_read(tmp_path):
+    """Numbers as floats and text, a first category 0, keys that lack or are not known, a BOM."""
+    segments = [
+        {"id": "70000", "category_id": 0.0, "iscrowd": "1", "area": "2", "note": []},
+        {"id": 5.0, "category_id": "184", "iscrowd": False},
+        {"id": LARGEST_ID, "category_id": 0},
+    ]
+    image = {"id": "7", "file_name": "7.jpg", "height": 2.0, "width": "4", "date": 1}
+    entry = {"image_id": 7, "file_name": "7.png", "segments_info": segments}
+    categories = [
+        {"id": 0, "name": "wall", "isthing": False, "color": [1.0, 2, "3"]},
+        {"id": 184.0, "name": "tree", "isthing": "1", "color": None},
+    ]
+    path = tmp_path / "index.json"
+    whole = {"images": [image], "annotations": [entry], "categories": categories}
+    path.write_text(json.dumps(whole), "utf-8-sig")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    index = read_index(path)
+    assert index.problems == {} and index.doubled == []
+    assert [c[:3] for c in index.categories] == [
+        (0, "wall", False),
+        (184, "tree", True),
+    ]
+    assert index.categories[0].color == (1, 2, 3)
+    assert index.images == {7: CocoImage("7.jpg", 2, 4)}
+    assert index.annotations[7].segments == [
+        {"id": 70000, "category_id": 0, "iscrowd": 1, "area": 2},
+        {"id": 5, "category_id": 184, "iscrowd": 0},
+        {"id": LARGEST_ID, "category_id": 0, "iscrowd": 0},
+    ]
+
+
+def test_ids_of_images_that_are_names_stay_names(tmp_path):
+    """COCO's padded names are not its numbers."""
+    images = [{**content()["images"][0], "id": name} for name in ("007", "b 7", 8.0)]
+    index = read_index(index_file(tmp_path, images=images, annotations=[]))
+    assert list(index.images) == ["007", "b 7", 8]
 
 
 @pytest.mark.parametrize(
@@ -220,6 +359,7 @@ def test_wrong_entries_are_named(tmp_path, changes, message):
         ("", "found no JSON"),
         ("[]", "`images`, found no object"),
         ("{}", "`images`, found nothing"),
+        ("[" * 100_000, "found no JSON"),
     ],
 )
 def test_files_that_are_no_such_json(tmp_path, text, message):
@@ -232,15 +372,19 @@ def test_files_that_are_no_such_json(tmp_path, text, message):
 
 
 def test_a_segment_listed_twice(tmp_path):
-    """Entries that say the same are one; others contradict each other."""
-    one = {"id": 5, "category_id": 184}
+    """Entries that say the same are one; of others the last counts, and the area is counted."""
+    one = {"id": 5, "category_id": 184, "area": 3}
     entry = {"image_id": 7, "file_name": "7.png", "segments_info": [one, one]}
-    path = index_file(tmp_path, annotations=[entry])
-    found = read_predictions(path, CATEGORIES)[7].segments
-    assert found == [{"id": 5, "category_id": 184, "iscrowd": 0}]
-    entry["segments_info"] = [one, {**one, "category_id": 1}]
-    with pytest.raises(DataError, match="segment 5 of image 7 is listed twice"):
-        read_predictions(index_file(tmp_path, annotations=[entry]), CATEGORIES)
+    index = read_predictions(index_file(tmp_path, annotations=[entry]), CATEGORIES)
+    assert index.annotations[7].segments == [{**one, "iscrowd": 0}]
+    assert index.doubled == []
+    entry["segments_info"] = [one, FILLED[0], {**one, "category_id": 1}]
+    index = read_predictions(index_file(tmp_path, annotations=[entry]), CATEGORIES)
+    last = {"id": 5, "category_id": 1, "iscrowd": 0}
+    assert index.annotations[7].segments == [last, FILLED[0]]
+    assert index.doubled == [
+        "segment 5 of the annotation of image 7, of category 184 and then 1"
+    ]
 
 
 def test_categories_without_colour_get_their_own(tmp_path):

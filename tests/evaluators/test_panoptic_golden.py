@@ -7,7 +7,8 @@ import pytest
 
 from evaluators.panoptic import PanopticEvaluator, total
 from evaluators.runner import evaluate
-from uvim_fsq.data.coco_format import read_ids, read_index, read_predictions
+from uvim_fsq.data.coco_format import read_index, read_predictions
+from uvim_fsq.data.coco_png import read_ids
 from uvim_fsq.data.transforms import resize_nearest
 
 GROUPS = {"All": "", "Things": "_things", "Stuff": "_stuff"}
@@ -50,7 +51,9 @@ def test_golden_pictures(golden_path, case):
     truth_name, prediction_name = case.split("|")
     result = json.loads((folder / "results.json").read_text())[case]
     truth = read_index(folder / f"{truth_name}.json")
-    prediction = read_predictions(folder / f"{prediction_name}.json", truth.categories)
+    prediction = read_predictions(
+        folder / f"{prediction_name}.json", truth.categories
+    ).annotations
     pairs = [
         tuple(
             {
@@ -74,7 +77,7 @@ def test_golden_set(golden, golden_path, tmp_path):
     for name in ("gt", "pred"):
         (tmp_path / name).write_text(json.dumps(content[name]))
     truth = read_index(tmp_path / "gt")
-    prediction = read_predictions(tmp_path / "pred", truth.categories)
+    prediction = read_predictions(tmp_path / "pred", truth.categories).annotations
     pairs = [
         (
             {"panoptic": from_rgb(predicted), "segments": prediction[image].segments},
@@ -130,7 +133,7 @@ def test_golden_two_channel_maps(two_channel, tmp_path):
     """Merged stuff; the public converter's own output, with an entry twice, scores the same."""
     arrays, content, categories, references = two_channel
     (tmp_path / "pred.json").write_text(json.dumps(content["converted"]))
-    converted = read_predictions(tmp_path / "pred.json", categories)
+    converted = read_predictions(tmp_path / "pred.json", categories).annotations
     theirs, ours = [], []
     for image, reference in references.items():
         ids = from_rgb(arrays[f"{image}/converted_rgb"])

@@ -456,7 +456,7 @@ def test_wrong_labels_are_named(wrong, expected):
     [
         ({"categories": ()}, "categories of the data"),
         ({"categories": (*CATEGORIES, CATEGORIES[1])}, r"\[200\] repeatedly"),
-        ({"categories": (Category(0, "a", True, (0, 0, 0)),)}, "above 0"),
+        ({"categories": (Category(-1, "a", True, (0, 0, 0)),)}, "at least 0"),
         ({"image_size": (0, 5)}, "positive image_size"),
         ({"classes": 4}, r"from 5 \(void and the 4 categories\) to 32767, found 4"),
         ({"classes": 40000}, "32767"),

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from uvim_fsq.data.coco_json import category, read_json, refuse_repeats
+from uvim_fsq.data.coco_json import categories, read_json
 from uvim_fsq.data.errors import BrokenFileError
 from uvim_fsq.types import Category
 
@@ -27,6 +27,4 @@ def read_categories(path: str | Path) -> tuple[Category, ...]:
         entries = read_json(path, ("categories",))["categories"]
     if not entries:
         raise BrokenFileError(path, "expected categories, found an empty list")
-    categories = tuple(map(category, entries))
-    refuse_repeats("category", [each.id for each in categories])
-    return categories
+    return categories(entries)

@@ -7,43 +7,23 @@ import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from uvim_fsq.data.coco_format import (
-    CocoIndex,
-    Segment,
-    check_ids,
-    read_ids,
-    read_index,
-)
+from uvim_fsq.data.coco_format import CocoIndex, read_index
+from uvim_fsq.data.coco_json import Segment
+from uvim_fsq.data.coco_layout import LAYOUT, ListedFiles, Part, find_coco_parts
+from uvim_fsq.data.coco_png import check_ids, count_pixels, read_ids, with_areas
 from uvim_fsq.data.errors import BrokenFileError, DataError
-from uvim_fsq.data.images import read_image
+from uvim_fsq.data.images import PICTURE_SUFFIXES, read_image
 from uvim_fsq.data.scan import Files, cache_directory, cache_name, scan
 from uvim_fsq.data.splits import (
     Split,
     check_folder,
     check_split,
     choose_ids,
-    contents,
-    find_parts,
     report,
 )
 from uvim_fsq.types import Category
 
 _log = logging.getLogger(__name__)
-
-_OFFICIAL_NAMES = {"train": ("train2017",), "validation": ("val2017",)}
-_LAYOUT = (
-    "images/, panoptic/ and panoptic.json, here or in train/ and validation/, or COCO's "
-    "annotations/panoptic_train2017.json, annotations/panoptic_train2017/ and train2017/"
-)
-
-
-class _Part(NamedTuple):
-    """Where the files of a part are; `prefix` stands before its ids."""
-
-    prefix: str
-    pictures: Path
-    panoptic: Path
-    index: Path
 
 
 class _Entry(NamedTuple):
@@ -69,7 +49,9 @@ class CocoPanopticFolder:
 
     At construction every picture and PNG is decoded once and compared with the JSON, which is
     remembered below `cache_dir` until one of the three changes; what is wrong is one `DataError`, or
-    with `skip_broken` left out and named in `skipped`. A JSON that is wrong in itself always raises.
+    with `skip_broken` left out and named in `skipped`; so are single images and annotations of the
+    JSON. A JSON that is wrong as a whole, or in its categories, always raises. Segments without
+    `area` get that of the PNG, and a stated one must be that of the PNG.
 
     Example: `CocoPanopticFolder("coco", "validation")[0]["segments"][0]["category_id"]`.
     """
@@ -84,12 +66,12 @@ class CocoPanopticFolder:
     ):
         self.path = Path(path).expanduser()
         check_split(split)
-        check_folder(self.path, _LAYOUT)
-        parts, hashed = _find_parts(self.path, split)
+        check_folder(self.path, LAYOUT)
+        parts, hashed = find_coco_parts(self.path, split)
         # Held, so that other sources of the same folder can share them.
         self._indexes = [_read_once(part.index) for part in parts]
         if split != "validation":
-            _compare_categories(_find_parts(self.path, "all")[0])
+            _compare_categories(find_coco_parts(self.path, "all")[0])
         problems: list[str] = []
         self._entries: dict[str, _Entry] = {}
         self.unlabelled: list[str] = []
@@ -125,10 +107,14 @@ class CocoPanopticFolder:
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`image` uint8 (h w 3), `panoptic` int32 (h w) of segment ids, `segments` and `id`."""
         entry = self._entries[self._ids[index]]
+        ids = read_ids(entry.files[1])
+        segments = [dict(segment) for segment in entry.segments]
+        if any("area" not in segment for segment in segments):
+            segments = with_areas(segments, count_pixels(ids), entry.files[1])
         return {
             "image": read_image(entry.files[0]),
-            "panoptic": read_ids(entry.files[1]),
-            "segments": [dict(segment) for segment in entry.segments],
+            "panoptic": ids,
+            "segments": segments,
             "id": self._ids[index],
         }
 
@@ -144,8 +130,14 @@ class CocoPanopticFolder:
         """The picture's file name without its ending, after its part, as `val2017/000000000139`."""
         return self._ids[index]
 
-    def _add(self, part: _Part, index: CocoIndex, problems: list[str]) -> None:
+    def _add(self, part: Part, index: CocoIndex, problems: list[str]) -> None:
         """Take in what the JSON of a part lists."""
+        problems += [f"{part.index}: {problem}" for problem in index.problems.values()]
+        index.say_doubled(part.index)
+        listed = [image.file_name for image in index.images.values()]
+        pictures = ListedFiles(part.pictures, listed, PICTURE_SUFFIXES)
+        listed = [entry.file_name for entry in index.annotations.values()]
+        labels = ListedFiles(part.panoptic, listed, (".png",))
         names: set[str] = set()
         for number, image in index.images.items():
             name = part.prefix + os.path.splitext(image.file_name)[0]
@@ -153,19 +145,21 @@ class CocoPanopticFolder:
             if name in names:
                 problems.append(
                     f"{part.index}: image {number!r}, {image.file_name}, has the name of "
-                    "another image"
+                    "another image but for its ending: rename one"
                 )
             elif annotation is None:
                 self.unlabelled.append(name)
             else:
-                picture = part.pictures / image.file_name
-                panoptic = part.panoptic / annotation.file_name
+                picture = pictures.find(image.file_name)
+                panoptic = labels.find(annotation.file_name)
                 self._entries[name] = _Entry(
                     (picture, panoptic, part.index),
                     (image.height, image.width),
                     annotation.segments,
                 )
             names.add(name)
+        for files in (pictures, labels):
+            files.say_renamed()
 
 
 _indexes_in_use: weakref.WeakValueDictionary[tuple, CocoIndex] = (
@@ -190,50 +184,7 @@ def _read_once(path: Path) -> CocoIndex:
     return index
 
 
-def _find_parts(path: Path, split: Split) -> tuple[list[_Part], bool]:
-    """The parts that hold the split, and whether it must be made by hashing."""
-    if (path / "panoptic.json").is_file():
-        return [_own_part(path, "")], split != "all"
-    folders, hashed = find_parts(path, split, _is_official, _OFFICIAL_NAMES)
-    if folders != [path]:
-        return [_official_part(folder) for folder in folders], hashed
-    folders, hashed = find_parts(path, split, lambda p: (p / "panoptic.json").is_file())
-    if folders == [path]:
-        raise DataError(f"{path}: expected {_LAYOUT}, found {contents(path)}")
-    return [_own_part(folder, f"{folder.name}/") for folder in folders], hashed
-
-
-def _own_part(folder: Path, prefix: str) -> _Part:
-    for name in ("images", "panoptic"):
-        if not (folder / name).is_dir():
-            raise DataError(f"{folder} has panoptic.json but no {name}/ beside it")
-    return _Part(
-        prefix, folder / "images", folder / "panoptic", folder / "panoptic.json"
-    )
-
-
-def _official_index(folder: Path) -> Path:
-    return folder.parent / "annotations" / f"panoptic_{folder.name}.json"
-
-
-def _is_official(folder: Path) -> bool:
-    # COCO's annotations of both parts come together, so the pictures tell which part is there.
-    return folder.is_dir() and _official_index(folder).is_file()
-
-
-def _official_part(folder: Path) -> _Part:
-    index = _official_index(folder)
-    panoptic = index.with_suffix("")
-    if not panoptic.is_dir():
-        packed = panoptic.with_suffix(".zip")
-        advice = (
-            f"unpack {packed.name} there" if packed.is_file() else "put its PNGs there"
-        )
-        raise DataError(f"{index} has no {panoptic.name}/ beside it: {advice}")
-    return _Part(f"{folder.name}/", folder, panoptic, index)
-
-
-def _compare_categories(parts: list[_Part]) -> None:
+def _compare_categories(parts: list[Part]) -> None:
     """Raise `DataError` if two parts have categories that differ in more than colour."""
     lists = [
         {each.id: each[:3] for each in _read_once(part.index).categories}

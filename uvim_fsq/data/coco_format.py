@@ -1,15 +1,14 @@
 """COCO's panoptic format: a PNG of segment ids for each picture, and one JSON that explains them.
 
-The PNG is 8-bit RGB with id = R + 256 G + 65536 B, 0 for void, and at most 2^24 - 1. The JSON holds
-`images` (`id`, `file_name`, `height`, `width`), `categories` (`id`, `name`, `isthing`, `color`) and
-`annotations` (`image_id`, the PNG's `file_name`, and `segments_info` with `id`, `category_id`,
-`iscrowd`, `area`, `bbox` for each segment). A JSON of predictions needs `annotations` only, whose
-segments need `id` and `category_id` only.
+The JSON holds `images` (`id`, `file_name`, `height`, `width`), `categories` (`id`, `name`, `isthing`,
+`color`) and `annotations` (`image_id`, the PNG's `file_name`, and `segments_info` with `id`,
+`category_id`, `iscrowd`, `area`, `bbox` for each segment). `color`, `iscrowd` and `area` may lack, and
+`bbox` is not read. A JSON of predictions needs `annotations` only, whose segments need `id` and
+`category_id` only. The PNGs are those of `coco_png`.
 """
 
 import json
-import os
-import tempfile
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,22 +19,20 @@ import cv2
 import numpy as np
 
 from uvim_fsq.data.coco_json import (
-    LARGEST_ID,
-    category,
-    get,
+    ImageId,
+    Segment,
+    by_image,
+    categories,
+    file_name,
     read_json,
-    refuse_repeats,
     segments,
+    whole,
 )
 from uvim_fsq.data.errors import BrokenFileError, DataError
-from uvim_fsq.data.images import decode, read_whole_file
+from uvim_fsq.files import write_whole
 from uvim_fsq.types import Category, Int
 
-ImageId = int | str
-Segment = dict[str, int]
-"""`id`, `category_id`, `iscrowd` (0 or 1) and, in a ground truth, `area` in pixels."""
-
-_KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGBA"}
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,106 +59,58 @@ class CocoIndex:
     categories: tuple[Category, ...]
     images: dict[ImageId, CocoImage]
     annotations: dict[ImageId, CocoAnnotation]
+    problems: dict[ImageId, str]
+    """What is wrong with single pictures or annotations, which are then not among the others."""
+    doubled: list[str]
+    """The segments with several entries that contradict each other, of which the last counts."""
+
+    def say_doubled(self, path: str | Path) -> None:
+        """Warn of such segments, of the JSON at `path`."""
+        if self.doubled:
+            _log.warning(
+                "%s: %d segments are listed twice and contradict themselves, such as %s: the last "
+                "entry counts, as in COCO's own program",
+                *(path, len(self.doubled), self.doubled[0]),
+            )
 
 
-def read_index(path: str | Path) -> CocoIndex:
+def read_index(path: str | Path, for_images: bool = True) -> CocoIndex:
     """Read the JSON of a ground truth and check all that can be checked without the PNGs.
 
-    A picture may lack an annotation. A category without `color` gets one of its own. Raises
-    `DataError` for a file that is not such a JSON, a key that lacks, an id that comes twice, an
-    annotation of a picture that is not listed, a segment of a category that is not listed.
+    A picture may lack an annotation, but no annotation its picture; without `for_images` that
+    is not looked at, nor need there be `images`. What is wrong with a single one goes to
+    `problems`. Raises `DataError` for a file that is not such a JSON and for wrong categories.
     """
-    content = read_json(path, ("images", "annotations", "categories"))
+    lists = ("images", "annotations", "categories")
+    content = read_json(path, lists if for_images else lists[1:])
+    problems: dict[ImageId, str] = {}
+    doubled: list[str] = []
     with _naming(path):
-        categories = tuple(map(category, content["categories"]))
-        refuse_repeats("category", [each.id for each in categories])
-        names = [get(e, "id", int | str, "an image") for e in content["images"]]
-        refuse_repeats("image", names)
-        images = {
-            name: CocoImage(
-                get(entry, "file_name", str, f"image {name!r}"),
-                get(entry, "height", int, f"image {name!r}"),
-                get(entry, "width", int, f"image {name!r}"),
-            )
-            for name, entry in zip(names, content["images"], strict=True)
-        }
-        annotations = _annotations(content["annotations"], categories, areas=True)
-        strangers = [name for name in annotations if name not in images]
-        if strangers:
-            raise DataError(
-                f"an annotation belongs to image {strangers[0]!r}, which is not among "
-                "`images`"
-            )
-    return CocoIndex(categories, images, annotations)
+        known = categories(content["categories"])
+        images = by_image(content.get("images", []), "id", _image, problems)
+        annotations = _annotations(content["annotations"], known, problems, doubled)
+    for name in annotations.keys() - images.keys() if for_images else ():
+        problems.setdefault(
+            name,
+            f"an annotation belongs to image {name!r}, which is not among `images`",
+        )
+    for found in (images, annotations):
+        for name in problems.keys() & found.keys():
+            del found[name]
+    return CocoIndex(known, images, annotations, problems, doubled)
 
 
-def read_predictions(
-    path: str | Path, categories: Iterable[Category]
-) -> dict[ImageId, CocoAnnotation]:
-    """Read the `annotations` of a JSON of predictions, whose classes must be among `categories`.
+def read_predictions(path: str | Path, known: Sequence[Category]) -> CocoIndex:
+    """Read the `annotations` of a JSON of predictions, whose classes must be among `known`.
 
     Segments without `iscrowd` have 0, and no `area` where none is given. Errors as `read_index`.
     """
     content = read_json(path, ("annotations",))
+    problems: dict[ImageId, str] = {}
+    doubled: list[str] = []
     with _naming(path):
-        return _annotations(content["annotations"], categories, areas=False)
-
-
-def read_ids(path: str | Path) -> Int[np.ndarray, "h w"]:
-    """Read the segment id of each pixel from a PNG.
-
-    Raises `BrokenFileError` for a PNG that is damaged or is anything but 8-bit RGB.
-    """
-    data = read_whole_file(path)
-    if not data.startswith(b"\x89PNG"):
-        raise BrokenFileError(path, "expected an 8-bit RGB PNG, found another format")
-    bits, kind = data[24], data[25]
-    if (bits, kind) != (8, 2):
-        raise BrokenFileError(
-            path,
-            "expected an 8-bit RGB PNG, whose colours are segment ids, found "
-            f"{bits}-bit {_KINDS.get(kind, 'unknown')}; save it as plain RGB",
-        )
-    # Not the colours of a viewer: an orientation in the file must not turn the ids.
-    picture = decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    # Four bytes R, G, B, 255 are one little-endian integer.
-    ids = cv2.cvtColor(picture, cv2.COLOR_BGR2RGBA).view("<i4")[..., 0]
-    return np.bitwise_and(ids, LARGEST_ID, out=ids)
-
-
-def check_ids(
-    ids: Int[np.ndarray, "h w"],
-    segments: Sequence[Mapping[str, Any]],
-    path: str | Path,
-    size: tuple[int, int] | None = None,
-) -> None:
-    """Raise `BrokenFileError` about the PNG at `path` unless it and the JSON tell of the same.
-
-    `ids` must be of `size` (height, width), if that is given, and hold the ids of all `segments`,
-    and no others but void.
-    """
-    if size is not None and ids.shape != tuple(size):
-        raise BrokenFileError(
-            path,
-            f"its size, {ids.shape[0]} x {ids.shape[1]}, is not that of its picture, "
-            f"{size[0]} x {size[1]} (height x width)",
-        )
-    painted = set(np.unique(ids).tolist()) - {0}
-    listed = {segment["id"] for segment in segments}
-    if painted != listed:
-        raise BrokenFileError(path, _difference(painted - listed, listed - painted))
-
-
-def write_ids(path: str | Path, ids: Int[np.ndarray, "h w"]) -> None:
-    """Write segment ids, 0 to 2^24 - 1, as an RGB PNG; replaces the file at once."""
-    if ids.size == 0 or ids.min() < 0 or ids.max() > LARGEST_ID:
-        raise ValueError(
-            f"expected segment ids from 0 to {LARGEST_ID}, found shape {ids.shape}"
-            + (f" and values from {ids.min()} to {ids.max()}" if ids.size else "")
-        )
-    rgba = np.ascontiguousarray(ids, "<u4").view(np.uint8).reshape(*ids.shape, 4)
-    _, png = cv2.imencode(".png", cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGR))
-    _write(path, png.tobytes())
+        found = _annotations(content["annotations"], known, problems, doubled)
+    return CocoIndex(tuple(known), {}, found, problems, doubled)
 
 
 def describe(
@@ -201,22 +150,27 @@ def write_index(
             for each in categories
         ],
     }
-    _write(path, json.dumps(content).encode())
+    write_whole(path, json.dumps(content).encode())
+
+
+def _image(entry: Any, what: str) -> CocoImage:
+    height, width = (whole(entry, side, what, 1) for side in ("height", "width"))
+    return CocoImage(file_name(entry, what), height, width)
 
 
 def _annotations(
-    entries: list[Any], categories: Iterable[Category], areas: bool
+    entries: list[Any],
+    categories: Iterable[Category],
+    problems: dict[ImageId, str],
+    doubled: list[str],
 ) -> dict[ImageId, CocoAnnotation]:
     known = frozenset(each.id for each in categories)
-    names = [get(entry, "image_id", int | str, "an annotation") for entry in entries]
-    refuse_repeats("the annotation of image", names)
-    return {
-        name: CocoAnnotation(
-            get(entry, "file_name", str, f"the annotation of image {name!r}"),
-            segments(entry, name, known, areas),
-        )
-        for name, entry in zip(names, entries, strict=True)
-    }
+
+    def make(entry: Any, what: str) -> CocoAnnotation:
+        listed = segments(entry, what, known, doubled)
+        return CocoAnnotation(file_name(entry, what), listed)
+
+    return by_image(entries, "image_id", make, problems)
 
 
 @contextmanager
@@ -226,34 +180,3 @@ def _naming(path: str | Path) -> Iterator[None]:
         yield
     except DataError as error:
         raise BrokenFileError(path, str(error)) from error
-
-
-def _difference(painted: set[int], listed: set[int]) -> str:
-    """What only the PNG, or only the JSON, has."""
-    found = []
-    for ids, here, there in ((painted, "PNG", "JSON"), (listed, "JSON", "PNG")):
-        if ids:
-            shown = ", ".join(map(str, sorted(ids)[:5])) + ", ..." * (len(ids) > 5)
-            found.append(f"{len(ids)} in the {here} that the {there} lacks ({shown})")
-    return (
-        "its segment ids are not those of the JSON: "
-        f"{' and '.join(found)}; write both from the same segments"
-    )
-
-
-def _write(path: str | Path, data: bytes) -> None:
-    """Write under a temporary name and rename, so that no reader ever sees half a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.stem}-", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise

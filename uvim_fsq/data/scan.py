@@ -16,7 +16,8 @@ from pathlib import Path
 from uvim_fsq.data.errors import DataError
 
 _log = logging.getLogger(__name__)
-_VERSION = 1
+_VERSION = 2
+"""Raised when checks become stricter, so that what was found good before is looked at again."""
 
 Files = tuple[Path, ...]
 """The files of one example."""

@@ -7,8 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from uvim_fsq.data import coco_json
 from uvim_fsq.data.coco_categories import COCO_CATEGORIES
-from uvim_fsq.data.coco_json import category, read_json, refuse_repeats
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.images import PICTURE_SUFFIXES
 from uvim_fsq.types import Category, Float, Int, Shaped
@@ -84,10 +84,11 @@ def choose_categories(
 ) -> tuple[Category, ...]:
     """The classes as given, from a JSON with COCO's `categories`, or as known."""
     if isinstance(categories, str | Path):
-        content = read_json(Path(categories).expanduser(), ("categories",))
-        categories = [category(entry) for entry in content["categories"]]
+        path = Path(categories).expanduser()
+        entries = coco_json.read_json(path, ("categories",))["categories"]
+        return coco_json.categories(entries)
     if categories is not None:
-        refuse_repeats("category", [each.id for each in categories])
+        coco_json.check_categories(categories)
         return tuple(categories)
     if name == "coco/2017_panoptic":
         return COCO_CATEGORIES

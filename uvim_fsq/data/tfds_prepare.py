@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from uvim_fsq.data.coco_format import check_ids
+from uvim_fsq.data.coco_png import check_ids
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.tfds_fields import KNOWN_FIELDS
 from uvim_fsq.data.tfds_prepared import (

@@ -276,7 +276,7 @@ def _check_settings(
 
     ids = [category.id for category in categories]
     check(ids, "the categories of the data, without void", "none")
-    check(min(ids) > 0, "category ids above 0, which is void", min(ids))
+    check(min(ids) >= 0, "category ids of at least 0", min(ids))
     repeated = sorted({i for i in ids if ids.count(i) > 1})
     check(not repeated, "every category id once", f"{repeated} repeatedly")
     check(

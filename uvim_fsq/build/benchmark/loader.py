@@ -30,7 +30,7 @@ from uvim_fsq.config import (
     TfdsConfig,
 )
 from uvim_fsq.data import (
-    coco_format,
+    coco_png,
     images,
     nyu_h5,
     pipeline,
@@ -64,7 +64,7 @@ _FUNCTIONS: dict[str, tuple[Callable, ...]] = {
     "decode image": (images.read_image, records.decode_jpeg),
     "decode labels": (
         images.read_depth,
-        coco_format.read_ids,
+        coco_png.read_ids,
         records.decode_record,
     ),
     "crop, flip": (
