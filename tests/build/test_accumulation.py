@@ -144,7 +144,7 @@ def test_everything_together(tmp_path, stage, variant, dtype, tolerance):
         text=True,
     )
     whole = run(**settings)[-1]
-    _, errors = process.communicate(timeout=500)
+    _, errors = process.communicate(timeout=1800)
     assert process.returncode == 0, errors
     with np.load(output) as arrays:
         last = f"{STEPS - 1}/"

@@ -290,11 +290,8 @@ def test_dangling_link_is_named(frames):
 
 
 def test_real_nyu_frames(real_data):
-    start = time.perf_counter()
     path = real_data("nyu_labeled/train")
     train, validation = RgbdFolder(path, "train"), RgbdFolder(path, "validation")
-    print(f"scan of {len(train)} + {len(validation)} frames: ", end="")
-    print(f"{time.perf_counter() - start:.1f} s")
     assert len(train) + len(validation) == 795 and 60 <= len(validation) <= 100
     depth = train[0]["depth"]
     assert depth.shape == (240, 320) and 0.3 < depth.min() < depth.max() < 10

@@ -269,7 +269,7 @@ def test_no_more_is_read_ahead_than_asked_for():
     ) as batches:
         next(batches)
         next(batches)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while len(source.read) < 50 and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.05)
@@ -312,7 +312,10 @@ if sys.argv[1] == "error":
 @pytest.mark.parametrize("how, code", [("leave", 0), ("error", 1), ("interrupt", -2)])
 def test_the_interpreter_ends_with_batches_in_the_making(how, code):
     done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, how], capture_output=True, timeout=30, text=True
+        [sys.executable, "-c", _SCRIPT, how],
+        capture_output=True,
+        timeout=600,
+        text=True,
     )
     assert done.returncode == code, done.stderr
     assert "tensorflow" not in done.stderr
@@ -329,11 +332,10 @@ def test_nothing_slow_is_imported():
     assert done.stdout.strip() == "[]"
 
 
-def test_throughput_counts_examples():
-    def slow(example, generator):
-        time.sleep(0.005)
-        return {"image": example["image"]}
-
-    batches = training_batches(Numbers(20), slow, batch_size=4, seed=0, threads=1)
-    with closing(batches):
-        assert 2 < measure_throughput(batches, seconds=0.3) < 210
+def test_throughput_is_examples_by_the_clock(monkeypatch):
+    """Of a clock that goes on by a second a look: two batches of four until three have passed."""
+    monkeypatch.setattr(time, "perf_counter", itertools.count(10).__next__)
+    taken = ({"index": np.zeros(4)} for _ in range(9))
+    assert measure_throughput(taken, seconds=3.0) == pytest.approx(8 / 3)
+    # The first, which is not counted, and these two.
+    assert len(list(taken)) == 6

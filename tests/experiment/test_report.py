@@ -216,6 +216,6 @@ def test_in_a_browser(report, tmp_path, width):
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert "<title>true,true,true,true</title>" in found.stdout

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from uvim_fsq.quantizers import FSQ, VQ, Identity, Quantizer
+from uvim_fsq.quantizers.base import check_channels
 
 QUANTIZERS = {
     "fsq_even_odd": FSQ(levels=(8, 5, 2, 3)),
@@ -208,6 +209,11 @@ def test_wrong_number_of_channels_is_refused(quantizer):
     z = jnp.zeros((2, quantizer.code_dim + 1))
     with pytest.raises(ValueError, match="code_dim = "):
         quantizer.apply(variables(quantizer), z, train=False)
+
+
+def test_a_number_is_no_vector():
+    with pytest.raises(ValueError, match=r"code_dim = 3 channels, found shape \(\)"):
+        check_channels("FSQ", jnp.zeros(()), 3)
 
 
 def test_identity_passes_latents_and_has_no_indices():

@@ -214,7 +214,10 @@ def test_search_finds_the_closest_product():
         assert abs(math.prod(levels) - size) == closest
         assert min(levels) >= 5 and list(levels) == sorted(levels, reverse=True)
     assert search_levels(1000) == (8, 5, 5, 5)
-    assert search_levels(17) == (17,)
+    for size in (5, 17, 24):
+        assert search_levels(size) == (size,)
+    # Of 36 and 40, and of 40 and 42, the larger, whichever is found first.
+    assert search_levels(38) == (8, 5) and search_levels(41) == (7, 6)
     assert math.prod(search_levels(2**31 - 1)) < 2**31
 
 

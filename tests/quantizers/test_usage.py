@@ -16,6 +16,7 @@ from uvim_fsq.quantizers import codebook_perplexity, codebook_usage, expected_us
         ([5, 5, 5, 5], 1.0, 4.0),
         ([7, 0, 0, 0], 0.25, 1.0),
         ([3, 3, 0, 0], 0.5, 2.0),
+        ([1, 0], 0.5, 1.0),
         ([0, 0], 0.0, 1.0),
         ([3, 1], 1.0, 4 / 3**0.75),
     ],

@@ -121,6 +121,32 @@ def test_codewords_have_unit_length_and_the_direction_of_the_sums():
     np.testing.assert_allclose(cosine, 1, rtol=1e-6)
 
 
+def test_sums_without_a_direction_give_the_zero_vector():
+    sums = [[np.inf, 1.0], [np.nan, 1.0], [0.0, 0.0], [3e38, -3e38], [3.0, 4.0]]
+    e = codewords(jnp.array(sums))
+    np.testing.assert_array_equal(e[:4], 0)
+    np.testing.assert_allclose(e[4], [0.6, 0.8], rtol=1e-6)
+
+
+def test_distances_are_of_full_precision_on_every_platform(equations):
+    z, codebook = jnp.ones((5, 4)), jnp.ones((3, 4))
+    products = [
+        equation.params["precision"]
+        for equation in equations(nearest_codeword, z, codebook)
+        if equation.primitive.name == "dot_general"
+    ]
+    assert products == [(jax.lax.Precision.HIGHEST,) * 2]
+
+
+def test_codewords_below_the_least_count_of_the_settings_are_replaced():
+    vq = VQ(codebook_size=3, code_dim=2, decay=0.5, min_count=4.0)
+    before = {"counts": jnp.array([64.0, 8.0, 6.0]), "sums": jnp.ones((3, 2))}
+    nothing = {"counts": jnp.zeros(3), "sums": jnp.zeros((3, 2))}
+    after = vq.update(before, nothing, jax.random.key(0))
+    # Halved by the decay, and then the last takes half of the first.
+    np.testing.assert_array_equal(after["counts"], [16, 4, 16])
+
+
 def test_initial_state():
     vq = VQ(codebook_size=400, code_dim=50)
     codebook = initialized(vq)["codebook"]
@@ -193,7 +219,9 @@ def test_codewords_that_are_never_used_stay_finite_for_100_000_updates():
         )
 
     after = many(dict(before), jax.random.key(0))
-    assert np.isfinite(after["sums"]).all() and (after["counts"] > 0).all()
+    assert np.isfinite(after["sums"]).all()
+    counts = np.delete(after["counts"], 2)
+    assert 1e-6 <= counts.min() and counts.max() < 1.01e-6, "they decay no further"
     e = codewords(after["sums"])
     np.testing.assert_allclose(jnp.linalg.norm(e, axis=-1), 1, rtol=1e-6)
     unused = np.array([0, 1, 3, 4, 5])

@@ -16,7 +16,7 @@ def start(*arguments, **environment):
         env=os.environ | {"PYTHON": sys.executable, "TINY": "0"} | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
 
 

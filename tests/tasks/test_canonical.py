@@ -124,6 +124,12 @@ def test_the_largest_are_kept_in_their_order():
         np.testing.assert_array_equal(keep_largest(numbers, areas, fit), expected)
 
 
+def test_numbers_that_fit_are_left_alone():
+    numbers = np.array([7, 0, 3, -1])
+    found = keep_largest(numbers, np.array([1, 9, 2, 9]), 2)
+    np.testing.assert_array_equal(found, numbers)
+
+
 @pytest.mark.parametrize("value, number", [(0, 0), (-3, -1), (2**24, 1)])
 def test_maps_of_one_id(value, number):
     ids = np.full((5, 7), value)

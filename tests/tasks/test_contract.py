@@ -174,6 +174,25 @@ def test_training_examples_vary_and_evaluation_examples_do_not(case):
     assert len(np.unique(evaluated, axis=0)) == 1
 
 
+def test_half_of_the_training_examples_are_mirrored():
+    """Whole pictures, mirrored or not: 200 of 400, give or take four deviations."""
+    for name, (task, make_example) in TASKS.items():
+        example = make_example(np.random.default_rng(0))
+        settings = dict(image_size=(4, 6), crop_area=(1.0, 1.0))
+        if name == "depth":
+            settings["crop"] = "none"
+        if name == "panoptic":
+            settings["categories"] = CATEGORIES
+        task = type(task)(**settings)
+        seen = [
+            task.preprocess(example, np.random.default_rng(seed), True)["image"]
+            for seed in range(400)
+        ]
+        kinds, counts = np.unique(seen, axis=0, return_counts=True)
+        assert len(kinds) == 2 and abs(counts[0] - 200) < 40, name
+        np.testing.assert_array_equal(kinds[0], kinds[1][:, ::-1])
+
+
 def test_prepared_pictures_have_the_size_of_the_model(case):
     task, _ = case
     for size in ((7, 5), (90, 200)):

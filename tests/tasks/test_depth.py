@@ -174,6 +174,27 @@ def test_evaluated_part(crop, size, rows, columns):
     assert reference["image"].shape == (*reference["size"], 3)
 
 
+@pytest.mark.parametrize(
+    ("bins", "kind"), [(2, "u1"), (256, "u1"), (257, "i2"), (32767, "i2")]
+)
+def test_planes_hold_every_bin(bins, kind):
+    task = DepthTask(min_depth=0.0, max_depth=float(bins), bins=bins)
+    assert task.plane_dtype == np.dtype(kind)
+    planes = task.encode(np.array([[0.5, bins - 0.5, 2.0 * bins]], np.float32))
+    np.testing.assert_array_equal(planes[..., 0], [[0, bins - 1, bins - 1]])
+
+
+def test_an_aspect_may_be_a_pixel_off():
+    task = DepthTask(crop="uvim")
+    for width in (319, 321):
+        frame = np.ones((240, width), np.float32)
+        image = np.zeros((240, width, 3), np.uint8)
+        assert task.reference({"depth": frame, "image": image})["size"] == (213, 280)
+    for width in (318, 322):
+        with pytest.raises(ValueError, match=f"found 240 x {width}"):
+            task.reference({"depth": np.ones((240, width), np.float32)})
+
+
 def test_nyu_crops_refuse_frames_of_another_aspect():
     with pytest.raises(ValueError, match='found 480 x 480: use crop="none"'):
         DepthTask(crop="uvim").reference({"depth": np.ones((480, 480), np.float32)})

@@ -107,7 +107,9 @@ def test_slot_0_is_a_slot_as_any_other():
     ]
 
 
-@pytest.mark.parametrize("pixels, area", [(384, 2), (100, 29), (30, 3), (4096, 999)])
+@pytest.mark.parametrize(
+    "pixels, area", [(384, 2), (100, 29), (30, 3), (4096, 999), (6, 5)]
+)
 def test_min_fraction_is_a_strict_bound(pixels, area):
     """Also where the share is no short binary fraction, and compiled."""
     slots = jnp.arange(pixels)[None, None] < area
@@ -115,7 +117,9 @@ def test_min_fraction_is_a_strict_bound(pixels, area):
         "instances": jax.nn.one_hot(slots.astype(int), 2, axis=-2),
         "semantics": jax.nn.one_hot(1 + slots.astype(int), 3, axis=-2),
     }
-    for fraction, kept in ((area / pixels, 0), ((area - 0.01) / pixels, area)):
+    share = area / pixels
+    fractions = {share: 0, np.nextafter(share, 0).item(): area, share * 0.99: area}
+    for fraction, kept in fractions.items():
         task = PanopticTask(columns(2), instances=2, min_fraction=fraction)
         found = jax.jit(task.decode)(outputs)
         assert int((found["instances"] == 1).sum()) == kept
@@ -133,6 +137,17 @@ def test_decode_holds_nothing_in_proportion_to_pixels_times_slots():
     if memory is None:
         pytest.skip("this backend does not tell")
     assert memory.temp_size_in_bytes < 0.2 * 4 * 2 * 128 * 128 * 100
+
+
+def test_votes_are_of_full_precision_on_every_platform(equations):
+    task = PanopticTask(columns(2), instances=2)
+    outputs = {name: jnp.ones((1, 2, n, 8)) for name, n in task.channels.items()}
+    products = [
+        equation.params["precision"]
+        for equation in equations(task.decode, outputs)
+        if equation.primitive.name == "dot_general"
+    ]
+    assert products == [(jax.lax.Precision.HIGHEST,) * 2]
 
 
 def test_votes_are_summed_in_float32():

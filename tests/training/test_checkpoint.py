@@ -195,6 +195,6 @@ def test_killed_at_any_moment_of_a_save_a_whole_checkpoint_remains(
         process.send_signal(signal.SIGKILL)
         process.communicate()
     process = start_program("-c", _SAVER, tmp_path, "check")
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     assert int(output.split()[1]) >= last > 3

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 
 
 def _steps(process, count):
@@ -24,14 +23,14 @@ def test_killed_and_terminated_runs_end_with_the_bits_of_an_undisturbed_one(
     # The line comes before the checkpoint of its step.
     assert first in (2, 3, 4) and second == first + 1
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGTERM
     assert "SIGTERM: finishing this step and saving" in errors
     last = json.loads(output.splitlines()[-1])["step"] if output else second
     assert f"stopped by SIGTERM after step {last}" in errors
 
     process = start_toy(tmp_path / "run", *average)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=600)
     lines = [json.loads(line) for line in output.splitlines()]
     assert process.returncode == 0, errors
     assert [line["step"] for line in lines[:-1]] == list(range(last + 1, 9))
@@ -40,13 +39,12 @@ def test_killed_and_terminated_runs_end_with_the_bits_of_an_undisturbed_one(
 
 
 def test_a_second_ctrl_c_leaves_at_once(start_toy, tmp_path):
-    process = start_toy(tmp_path, "--pause", 60)
+    # Longer than the test waits: had it to end the step, it would not end in time.
+    process = start_toy(tmp_path, "--pause", 3600)
     assert _steps(process, 1) == [1]
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline() == "\n"
     assert "once more leaves at once" in process.stderr.readline()
-    start = time.monotonic()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGINT
-    assert time.monotonic() - start < 10

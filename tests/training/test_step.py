@@ -205,7 +205,7 @@ def test_eight_devices_give_the_result_of_one(toy, start_toy, tmp_path):
         tmp_path / "eight", "--devices", 8, "--steps", 4, "--average", 0.5
     )
     one = toy.train(tmp_path / "one", 4, average_decay=0.5)
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     result = json.loads(output.splitlines()[-1])
     assert result["devices"] == 8

@@ -97,7 +97,7 @@ def test_tensorboard_reads_scalars_and_pictures_without_tensorflow(
     """A `tensorflow` that must not be imported stands in for an installed one."""
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow imported')")
     process = start_program("-c", _EVENTS, tmp_path / "a", tmp_path, tmp_path / "b")
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     assert json.loads(output) == {
         "imported": [],

@@ -163,7 +163,7 @@ class PanopticTask:
         known = (semantics > 0) & (semantics <= len(self.categories))
         labels = np.where(known, semantics, 0).astype(np.int32)
         slots = self.channels["instances"]
-        numbers = np.where(self._isthing[labels], instances.clip(0, slots - 1), 0)
+        numbers = np.where(self._isthing[labels], instances, 0)
         keys = labels * slots + numbers.astype(np.int32)
         found = find_segments(resize_nearest(keys, size))
         has_void = int(found.ids[0] == 0)
