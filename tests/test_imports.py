@@ -24,7 +24,7 @@ MODELS = (
 )
 TOP = (
     *("uvim_fsq", "uvim_fsq.build", "uvim_fsq.weights", "evaluators", "configs"),
-    *("uvim_fsq.user_files", *SETTINGS),
+    *("uvim_fsq.user_files", "uvim_fsq.files", *SETTINGS),
 )
 # What a module, or a package with all in it, may import besides itself. The longest name counts.
 MAY_IMPORT = {
@@ -36,7 +36,9 @@ MAY_IMPORT = {
     "uvim_fsq.config_data": (),
     "uvim_fsq.config": ("uvim_fsq.errors", "uvim_fsq.config_data"),
     "uvim_fsq.user_files": ("uvim_fsq.errors",),
-    "uvim_fsq.config_json": ("uvim_fsq.config", "uvim_fsq.errors"),
+    "uvim_fsq.config_json": (
+        *("uvim_fsq.config", "uvim_fsq.errors", "uvim_fsq.files"),
+    ),
     "uvim_fsq.config_require": ("uvim_fsq.errors",),
     "uvim_fsq.config_check_data": ("uvim_fsq.config_data", "uvim_fsq.config_require"),
     "uvim_fsq.config_check": (
@@ -50,19 +52,19 @@ MAY_IMPORT = {
     "uvim_fsq.stage1": MODELS,
     "uvim_fsq.stage2": MODELS,
     "uvim_fsq.tasks": MODELS,
-    "uvim_fsq.training": ("uvim_fsq.types",),
-    "uvim_fsq.weights": ("uvim_fsq.types", "uvim_fsq.nn"),
+    "uvim_fsq.training": ("uvim_fsq.types", "uvim_fsq.files"),
+    "uvim_fsq.weights": ("uvim_fsq.types", "uvim_fsq.nn", "uvim_fsq.files"),
     "uvim_fsq.build": (
         *("uvim_fsq", "uvim_fsq.data", "uvim_fsq.stage1", "uvim_fsq.stage2"),
         *("uvim_fsq.tasks", "uvim_fsq.training", "uvim_fsq.weights", "evaluators"),
-        *(*MODELS, *SETTINGS),
+        *(*MODELS, *SETTINGS, "uvim_fsq.files"),
     ),
     "uvim_fsq.predictor": (
         *TOP,
         *("uvim_fsq.data.errors", "uvim_fsq.data.images", "uvim_fsq.stage2.sampling"),
         *("uvim_fsq.training.compilation_cache", "uvim_fsq.prediction_files"),
     ),
-    "uvim_fsq.prediction_files": ("uvim_fsq.data", "uvim_fsq.tasks"),
+    "uvim_fsq.prediction_files": ("uvim_fsq.data", "uvim_fsq.tasks", "uvim_fsq.files"),
     "uvim_fsq.experiment": (
         *TOP,
         *("uvim_fsq.training.signals", "uvim_fsq.training.writers"),

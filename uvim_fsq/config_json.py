@@ -8,8 +8,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
-import tempfile
 import types
 import typing
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 from uvim_fsq.config import ConfigError, RunConfig
 from uvim_fsq.errors import nearest
+from uvim_fsq.files import write_text
 
 FORMAT = 1
 """Version of the file. Raised when a reader of the old one would misread the new one."""
@@ -59,20 +58,7 @@ def dumps(config: RunConfig) -> str:
 
 def save(config: RunConfig, path: str | Path) -> None:
     """Writes the settings to `path`, whole or not at all; replaces what is there."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=path.name, suffix=".tmp"
-    )
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(dumps(config))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_text(Path(path), dumps(config))
 
 
 def load(path: str | Path) -> RunConfig:

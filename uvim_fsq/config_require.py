@@ -2,7 +2,6 @@
 
 from uvim_fsq.errors import ConfigError
 
-
 SEED_LIMIT = 2**32 - 1
 
 

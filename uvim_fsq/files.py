@@ -1,7 +1,7 @@
 """File names that stand in other people's files, and writes that happen whole or not at all."""
 
 import os
-import tempfile
+import secrets
 import unicodedata
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -36,19 +36,31 @@ def has_controls(text: str) -> bool:
     return any(unicodedata.category(each) in ("Cc", "Cs") for each in text)
 
 
+def temporary(path: Path, suffix: str = "") -> Path:
+    """A hidden name beside `path` that no other process uses, on this machine or another.
+
+    A process's number is no such name: processes of two machines that share a folder may have the
+    same.
+    """
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp{suffix}")
+
+
 def write_whole(path: str | Path, data: bytes) -> None:
     """Write under a temporary name and rename, so that no reader ever sees half a file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = None
+    new = temporary(path)
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=".unfinished-", delete=False
-        ) as file:
-            temporary = Path(file.name)
+        with open(new, "xb") as file:
             file.write(data)
-        os.replace(temporary, path)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
     except BaseException:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """As `write_whole`, UTF-8."""
+    write_whole(path, text.encode())

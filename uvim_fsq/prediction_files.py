@@ -1,6 +1,5 @@
 """What `predict` gives back and writes for each task."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from uvim_fsq.data.coco_format import CocoImage, describe, write_index
 from uvim_fsq.data.coco_png import write_ids
 from uvim_fsq.data.errors import DataError
+from uvim_fsq.files import temporary
 from uvim_fsq.tasks.base import Task
 from uvim_fsq.tasks.colorization import ColorizationTask
 from uvim_fsq.tasks.panoptic import PanopticTask
@@ -184,9 +184,9 @@ def write_png(path: Path, image: np.ndarray) -> None:
     if image.ndim == 3:
         image = image[..., ::-1]
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.png")
-    if not cv2.imwrite(str(temporary), np.ascontiguousarray(image)):
+    new = temporary(path, ".png")
+    if not cv2.imwrite(str(new), np.ascontiguousarray(image)):
         raise DataError(
             f"{path} cannot be written: is the disk full, or the folder protected?"
         )
-    temporary.replace(path)
+    new.replace(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluators.codebook import CodebookEvaluator, index_histogram
+from uvim_fsq.files import temporary
 from uvim_fsq.types import Float, Int
 
 
@@ -16,13 +17,13 @@ from uvim_fsq.types import Float, Int
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yields a folder to write into, which takes its name once all is well; else it is removed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
+    new = temporary(folder)
+    new.mkdir()
     try:
-        yield temporary
-        temporary.replace(folder)
+        yield new
+        new.replace(folder)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
         raise
 
 

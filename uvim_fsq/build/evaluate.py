@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from uvim_fsq.config import ConfigError, EvaluationConfig, RunConfig
 from uvim_fsq.data.pipeline import evaluation_batches
 from uvim_fsq.data.source import Source
 from uvim_fsq.data.spread import spread
+from uvim_fsq.files import write_text
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 
 INDICES_PER_CODEWORD = 20
@@ -204,6 +204,4 @@ def _training_histogram(
 
 
 def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    temporary.replace(path)
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))

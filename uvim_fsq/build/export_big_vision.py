@@ -1,7 +1,6 @@
 """Writes a trained model in the format of the published UViM checkpoints, for the public code."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from uvim_fsq.build.tasks import build_task
 from uvim_fsq.build.trained import Trained
 from uvim_fsq.config import ConfigError, DepthConfig, ModelConfig, RunConfig, VQConfig
+from uvim_fsq.files import temporary
 from uvim_fsq.types import Tree
 from uvim_fsq.weights.big_vision import STAGE1_NAMES, STAGE2_NAMES, Names, publish
 from uvim_fsq.weights.errors import WeightsError
@@ -37,20 +37,20 @@ def export_big_vision(trained: Trained, folder: Path) -> list[Path]:
     if folder.exists():
         raise WeightsError(f"{folder} is there already: name another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
+    new = temporary(folder)
+    new.mkdir()
     try:
-        _save(temporary / "stage1.npz", trained.stage1().variables, STAGE1_NAMES)
+        _save(new / "stage1.npz", trained.stage1().variables, STAGE1_NAMES)
         stage2 = trained.stage2()
         if stage2 is None:
             del description["stage2"]
         else:
-            _save(temporary / "stage2.npz", stage2.variables, STAGE2_NAMES)
+            _save(new / "stage2.npz", stage2.variables, STAGE2_NAMES)
         text = json.dumps(description, indent=2) + "\n"
-        (temporary / DESCRIPTION).write_text(text, encoding="utf-8")
-        temporary.replace(folder)
+        (new / DESCRIPTION).write_text(text, encoding="utf-8")
+        new.replace(folder)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
         raise
     return sorted(folder.iterdir())
 

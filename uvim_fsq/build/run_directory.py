@@ -14,6 +14,7 @@ import numpy as np
 import uvim_fsq
 from uvim_fsq import config_json
 from uvim_fsq.config import ConfigError, RunConfig
+from uvim_fsq.files import write_text
 from uvim_fsq.types import Tree
 
 
@@ -178,9 +179,7 @@ def environment() -> dict[str, Any]:
 
 def write_json(path: Path, data: Any) -> None:
     """Writes a JSON file under a temporary name and renames it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n")
-    temporary.replace(path)
+    write_text(path, json.dumps(data, indent=2, sort_keys=True) + "\n")
 
 
 def tree_hash(tree: Tree) -> str:

@@ -1,8 +1,10 @@
 """Trains the stages of a run; started again, it continues."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -39,7 +41,7 @@ from uvim_fsq.training.hooks import (
 )
 from uvim_fsq.training.loop import run_loop
 from uvim_fsq.training.progress import Progress, duration
-from uvim_fsq.training.signals import StopSignals
+from uvim_fsq.training.signals import Interrupted, StopSignals
 from uvim_fsq.training.state import abstract_state, create_state
 from uvim_fsq.training.step import check_batch_size, make_step, replicated
 from uvim_fsq.training.writers import JsonLines, TensorBoard, read_json_lines
@@ -132,21 +134,27 @@ def run_job(
         micro_batches=job.stage.micro_batches,
         average_decay=job.stage.average_decay,
     )
+    done = job.directory.done
     with contextlib.ExitStack() as stack:
+        # Outermost: a signal waits until all is written.
+        stop = stack.enter_context(StopSignals())
         checkpoints = stack.enter_context(
             Checkpoints(job.directory.checkpoints, metadata=job.record)
         )
         state = _start(job, optimizer, checkpoints, replicated(step.mesh))
         first = int(state.step)
-        if first >= steps:
+        if first >= steps and done.exists():
             print(
                 f"{job.name}: all {steps} steps are done already ({job.directory.path})"
             )
             return
+        done.unlink(missing_ok=True)  # Left by a checkpoint that is gone.
         if first:
             print(f"{job.name}: continuing after step {first} of {steps}")
-        before = _seconds_before(job.directory.metrics, first)
-        hooks = _hooks(job, config, checkpoints, first, steps, before, stack)
+        # Whatever looks at them while training finds them where the step does.
+        job = dataclasses.replace(job, frozen=step.replicate(job.frozen))
+        log = _Log.read(job.directory.metrics, first)
+        hooks = _hooks(job, config, checkpoints, first, steps, log, stop, stack)
         batches = stack.enter_context(
             contextlib.closing(_batches(job, config, task, sources["train"], first))
         )
@@ -158,20 +166,21 @@ def run_job(
             total_steps=steps,
             frozen=job.frozen,
             hooks=hooks,
-            stop=StopSignals(),
+            stop=stop,
             last_good=checkpoints.last_good,
         )
-        checkpoints.wait()
         seconds = time.monotonic() - began
         write_json(
-            job.directory.done,
+            done,
             {
                 "steps": steps,
                 "best_step": checkpoints.best_step(),
-                "seconds": round(before + seconds, 1),
+                "seconds": round(log.seconds + seconds, 1),
             },
         )
         print(f"{job.name}: {steps - first} steps in {duration(seconds)}")
+        if stop.requested is not None:
+            raise Interrupted(stop.requested, steps)
 
 
 def _hooks(
@@ -180,7 +189,8 @@ def _hooks(
     checkpoints: Checkpoints,
     first: int,
     steps: int,
-    seconds_before: float,
+    log: "_Log",
+    stop: StopSignals,
     stack: contextlib.ExitStack,
 ) -> list[Hook]:
     """Logs, validation, checkpoints and profile; the stack closes what they write to."""
@@ -197,13 +207,14 @@ def _hooks(
             writers,
             output.log_every,
             batch_size=job.stage.batch_size,
-            seconds_before=seconds_before,
+            seconds_before=log.seconds,
         ),
         evaluation_hook(
-            lambda state: job.validation(state, job.frozen, tensorboard),
+            lambda state: job.validation(state, job.frozen, tensorboard, stop.check),
             output.evaluate_every,
             writers=writers,
             score=score,
+            before=log.validated,
         ),
         checkpoint_hook(
             checkpoints,
@@ -217,11 +228,28 @@ def _hooks(
     return hooks
 
 
-def _seconds_before(metrics: Path, first: int) -> float:
-    """What the steps up to `first` took, by the log of the sessions before this one."""
-    lines = read_json_lines(metrics) if first and metrics.exists() else []
-    seconds = (line.get("train/seconds") for line in lines if line["step"] <= first)
-    return max((each for each in seconds if each is not None), default=0.0)
+@dataclass(frozen=True)
+class _Log:
+    """What the log tells of the sessions before this one.
+
+    Attributes:
+      seconds: that the steps took.
+      validated: steps with a validation.
+    """
+
+    seconds: float = 0.0
+    validated: frozenset[int] = frozenset()
+
+    @classmethod
+    def read(cls, metrics: Path, first: int) -> "_Log":
+        """Of a log as far as step `first`, from where a run continues."""
+        lines = read_json_lines(metrics) if first and metrics.exists() else []
+        lines = [line for line in lines if line["step"] <= first]
+        seconds = (line.get("train/seconds") for line in lines)
+        return cls(
+            max((each for each in seconds if each is not None), default=0.0),
+            frozenset(line["step"] for line in lines if "validation/loss" in line),
+        )
 
 
 def _batches(

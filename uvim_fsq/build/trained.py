@@ -181,7 +181,7 @@ def _restore(
     )
     shapes = dict(jax.eval_shape(init, jax.random.key(0)))
     params = shapes.pop("params")
-    with Checkpoints(directory.checkpoints) as checkpoints:
+    with Checkpoints(directory.checkpoints, read_only=True) as checkpoints:
         best = config.checkpoint == "best"
         restore = checkpoints.restore_best if best else checkpoints.restore_latest
         averaged = settings.average_decay > 0

@@ -1,6 +1,7 @@
 """What is measured and shown on held-out examples while a stage trains."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from uvim_fsq.build.inference import Inference, stable_hash
 from uvim_fsq.build.load import FrozenStage1
 from uvim_fsq.build.tasks import example_transform
 from uvim_fsq.config import RunConfig
-from uvim_fsq.data.pipeline import evaluation_batches
+from uvim_fsq.data.pipeline import Batch, evaluation_batches
 from uvim_fsq.data.source import Source
 from uvim_fsq.data.spread import spread
 from uvim_fsq.quantizers import codebook_perplexity, codebook_usage
@@ -32,7 +33,9 @@ PICTURE_HEIGHT = 128
 
 @dataclass(frozen=True)
 class Validation:
-    """`validation(state, frozen, tensorboard) -> metrics`; each example counts once.
+    """`validation(state, frozen, tensorboard, check) -> metrics`; each example counts once.
+
+    `check` is called before every batch, and raises if the run is asked to stop.
 
     Attributes:
       examples: how many are looked at, spread over the source.
@@ -53,7 +56,11 @@ class Validation:
     threads: int | None
 
     def __call__(
-        self, state: TrainState, frozen: Tree, tensorboard: TensorBoard
+        self,
+        state: TrainState,
+        frozen: Tree,
+        tensorboard: TensorBoard,
+        check: Callable[[], None] = lambda: None,
     ) -> dict[str, float]:
         chosen = spread(len(self.source), self.examples)
         batches = evaluation_batches(
@@ -65,7 +72,7 @@ class Validation:
         )
         sums: dict[str, float] = {}
         histogram = np.zeros(self.codebook_size or 0)
-        for number, batch in enumerate(batches):
+        for number, batch in enumerate(_until_stopped(batches, check)):
             if number == 0 and self.picture_count:
                 picture = self.pictures(state, frozen, batch)
                 tensorboard.image(int(state.step), "examples", picture)
@@ -83,6 +90,16 @@ class Validation:
             means["codebook_usage"] = float(codebook_usage(histogram))
             means["codebook_perplexity"] = float(codebook_perplexity(histogram))
         return means
+
+
+def _until_stopped(
+    batches: Generator[Batch, None, None], check: Callable
+) -> Iterator[Batch]:
+    """The batches, until `check` raises."""
+    with contextlib.closing(batches):
+        for batch in batches:
+            check()
+            yield batch
 
 
 def _jitted(loss_function):

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq.errors import ConfigError
+from uvim_fsq.files import write_text
 
 _DESCRIPTION = """Score panoptic predictions in COCO's format (PQ, SQ and RQ in percent) as COCO's
 own program does. GT_JSON and PRED_JSON belong to folders of PNGs whose colours are segment ids."""
@@ -198,9 +198,4 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(content, indent=1), "utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, json.dumps(content, indent=1))

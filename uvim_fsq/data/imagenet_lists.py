@@ -5,7 +5,6 @@ order in which TFDS reads its files by default: from 16 files at a time, 16 exam
 turn. That is another order than by position.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.tfds_source import TfdsSource
+from uvim_fsq.files import write_text
 from uvim_fsq.types import Int
 
 LIST_NAMES = ("eval_file_names.txt", "reference_file_names.txt")
@@ -88,6 +88,4 @@ def _write(path: Path, names: Sequence[str]) -> None:
             f"{path} exists with other names and is not overwritten: remove it, or choose "
             "another folder"
         )
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, "utf-8")
-    os.replace(temporary, path)
+    write_text(path, text)

@@ -1,7 +1,6 @@
 """The report of an experiment, or of any scored runs: one HTML file."""
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,6 +12,7 @@ from uvim_fsq.experiment.page import Section, charts_side_by_side, html_table, p
 from uvim_fsq.experiment.pictures import best_and_worst, picture_grid
 from uvim_fsq.experiment.table import Table
 from uvim_fsq.experiment.table_formats import blocks, comparison_sentences
+from uvim_fsq.files import write_text
 
 _CURVES = {
     "stage1": (("validation/loss", "stage I, validation loss"),),
@@ -66,9 +66,7 @@ def write_report(
         f"greedy {_heading(table)} ranks, {better} is better."
     )
     shown = [section for section in sections if section.html]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(page(table.title, introduction, shown), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, page(table.title, introduction, shown))
 
 
 def _scores(table: Table) -> str:

@@ -1,7 +1,6 @@
 """What an experiment leaves behind: records as JSON lines, and the averaged table in every form."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from uvim_fsq.experiment.plan import Plan, records
 from uvim_fsq.experiment.report import Shown, write_report
 from uvim_fsq.experiment.table import Score, Table, make_table
 from uvim_fsq.experiment.table_formats import FORMATS, as_text
+from uvim_fsq.files import write_text
 
 
 def score_of(task: TaskConfig) -> Score:
@@ -66,9 +66,7 @@ def write_tables(
     for name, text in texts.items():
         path = folder / name
         # Workers that share the plan end at about the same time.
-        temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_text(path, text)
         written.append(path)
     report = folder / "report.html"
     write_report(report, table, rows, commands)

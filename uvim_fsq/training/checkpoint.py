@@ -1,16 +1,19 @@
 """Checkpoints of a run: the last one and the best one, written in the background."""
 
+import contextlib
+import json
 import logging
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 from jax.sharding import Sharding
 
+from uvim_fsq.files import write_text
 from uvim_fsq.training.optimizer import path_name
 from uvim_fsq.types import Tree
 
@@ -18,6 +21,10 @@ _DISK_FULL = ("No space left", "File too large", "quota exceeded", "ENOSPC")
 
 
 _REMOVED = "removed"
+_METADATA = "metadata"
+"""Item of a checkpoint, and the JSON file in it."""
+_TRIES = 5
+"""How often a reader looks for a newer checkpoint when the one it chose was removed."""
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
@@ -27,6 +34,10 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 
 class CheckpointError(RuntimeError):
     """A checkpoint could not be written, or does not hold what was asked for."""
+
+
+class _Gone(CheckpointError):
+    """A checkpoint that another process has removed."""
 
 
 class _LastAndBest:
@@ -51,6 +62,8 @@ class Checkpoints:
       in `removed/` until the next save.
     - `metadata` is written into each checkpoint as JSON beside `step` (which is also
       the position in the data) and `metric`.
+    - `read_only`: nothing of the directory is changed, so that another process may go on to
+      train in it; what it removes meanwhile is made up for by what is newer.
 
     Use it as a context manager, or call `close`: that waits for the last write.
     """
@@ -61,6 +74,7 @@ class Checkpoints:
         *,
         lower_is_better: bool = True,
         metadata: Mapping[str, Any] | None = None,
+        read_only: bool = False,
     ):
         import orbax.checkpoint as ocp
 
@@ -70,11 +84,15 @@ class Checkpoints:
         self._metadata = dict(metadata or {})
         self._metrics: dict[int, float] = {}
         self._pending: int | None = None
-        _make_writable(self.directory)
-        self._clear()
+        self._read_only = read_only
+        if not read_only:
+            _make_writable(self.directory)
+            self._clear()
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_LastAndBest(self),
-            cleanup_tmp_directories=True,
+            create=not read_only,
+            # Of a process that was killed; but of one that reads, they are another's.
+            cleanup_tmp_directories=not read_only,
             # Deleting in place is not atomic: a process killed meanwhile would leave
             # half a checkpoint. Renaming is; `_clear` deletes what was renamed.
             todelete_subdir=_REMOVED,
@@ -83,14 +101,11 @@ class Checkpoints:
             self.directory,
             item_handlers={
                 "state": ocp.StandardCheckpointHandler(),
-                "metadata": ocp.JsonCheckpointHandler(),
+                "metadata": ocp.JsonCheckpointHandler(_METADATA),
             },
             options=options,
         )
-        for step in self._manager.all_steps():
-            metric = self.metadata(step).get("metric")
-            if metric is not None:
-                self._metrics[step] = metric
+        self._read_metrics()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -98,9 +113,10 @@ class Checkpoints:
     def __exit__(self, kind, error, trace) -> None:
         try:
             self.close()
-        except CheckpointError:
+        except CheckpointError as failure:
             if error is None:  # Never hide the reason for leaving.
                 raise
+            error.add_note(str(failure))
 
     def latest_step(self) -> int | None:
         """The step of the last complete checkpoint, None if there is none."""
@@ -122,15 +138,19 @@ class Checkpoints:
         """Starts to write the state; False if this step is there already.
 
         Waits for the write before it, and raises CheckpointError if that failed. A
-        metric that is not finite counts as none.
+        metric that is not finite counts as none. A checkpoint that is there without a metric
+        gets it.
         """
         import orbax.checkpoint as ocp
 
         self.wait()
         latest = self.latest_step()
+        metric = metric if metric is not None and math.isfinite(metric) else None
         if latest is not None and step <= latest:
+            if metric is not None and step in self._manager.all_steps():
+                self._add_metric(step, float(metric))
             return False
-        if metric is not None and math.isfinite(metric):
+        if metric is not None:
             self._metrics[step] = float(metric)
         metadata = {**self._metadata, "step": step, "metric": self._metrics.get(step)}
         self._pending = step
@@ -146,6 +166,17 @@ class Checkpoints:
             raise self._failed(error) from error
         return True
 
+    def _add_metric(self, step: int, metric: float) -> None:
+        if step in self._metrics:
+            return
+        file = self.directory / str(step) / _METADATA / _METADATA
+        try:
+            write_text(file, json.dumps(self.metadata(step) | {"metric": metric}))
+        except OSError as error:
+            self._pending = step
+            raise self._failed(error) from error
+        self._metrics[step] = metric
+
     def wait(self) -> None:
         """Returns when nothing is being written; raises CheckpointError if it failed."""
         try:
@@ -154,7 +185,8 @@ class Checkpoints:
         except Exception as error:
             raise self._failed(error) from error
         self._pending = None
-        self._clear()
+        if not self._read_only:
+            self._clear()
 
     def _clear(self) -> None:
         shutil.rmtree(self.directory / _REMOVED, ignore_errors=True)
@@ -178,12 +210,23 @@ class Checkpoints:
             f"{')' if full else ''}; {self.last_good()}.{advice}"
         )
 
+    def _read_metrics(self) -> None:
+        self._metrics = {}
+        for step in self._manager.all_steps():
+            with contextlib.suppress(_Gone):
+                metric = self.metadata(step).get("metric")
+                if metric is not None:
+                    self._metrics[step] = metric
+
     def metadata(self, step: int) -> dict[str, Any]:
         """The JSON metadata of one checkpoint."""
         import orbax.checkpoint as ocp
 
         args = ocp.args.Composite(metadata=ocp.args.JsonRestore())
-        return dict(self._manager.restore(step, args=args)["metadata"])
+        try:
+            return dict(self._manager.restore(step, args=args)["metadata"])
+        except Exception as error:
+            raise self._unreadable(step, error) from error
 
     def restore_latest(
         self, abstract: Tree, sharding: Sharding | None = None
@@ -193,16 +236,38 @@ class Checkpoints:
         `abstract` gives structure, shapes and dtypes (arrays or `ShapeDtypeStruct`);
         the arrays are placed by `sharding`, or on the first device.
         """
-        step = self.latest_step()
-        return None if step is None else self.restore(step, abstract, sharding)
+        return self._restore_chosen(self.latest_step, abstract, sharding)
 
     def restore_best(
         self, abstract: Tree, sharding: Sharding | None = None
     ) -> tuple[Any, dict[str, Any]] | None:
         """(state, metadata) of the best checkpoint; the last if none has a metric."""
-        step = self.best_step()
-        step = self.latest_step() if step is None else step
-        return None if step is None else self.restore(step, abstract, sharding)
+
+        def choose() -> int | None:
+            best = self.best_step()
+            return self.latest_step() if best is None else best
+
+        return self._restore_chosen(choose, abstract, sharding)
+
+    def _restore_chosen(
+        self,
+        choose: Callable[[], int | None],
+        abstract: Tree,
+        sharding: Sharding | None,
+    ) -> tuple[Any, dict[str, Any]] | None:
+        for _ in range(_TRIES):
+            step = choose()
+            try:
+                return None if step is None else self.restore(step, abstract, sharding)
+            except _Gone:
+                if not self._read_only:
+                    raise
+                self._manager.reload()
+                self._read_metrics()
+        raise CheckpointError(
+            f"the checkpoints in {self.directory} are replaced faster than they can be read: "
+            "start again when training has ended"
+        )
 
     def restore(
         self, step: int, abstract: Tree, sharding: Sharding | None = None
@@ -216,16 +281,18 @@ class Checkpoints:
 
         if sharding is None:
             sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        place = self.directory / str(step)
-        try:
-            stored = self._manager.item_metadata(step)["state"]
-        except Exception as error:
-            raise CheckpointError(f"{place} cannot be read: {error}") from error
-        _compare(place, getattr(stored, "tree", stored), abstract)
         target = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
             abstract,
         )
+        try:
+            stored = self._manager.item_metadata(step)["state"]
+            if stored is None:
+                raise FileNotFoundError("its arrays are missing")
+        except Exception as error:
+            raise self._unreadable(step, error) from error
+        place = self.directory / str(step)
+        _compare(place, getattr(stored, "tree", stored), abstract)
         try:
             restored = self._manager.restore(
                 step,
@@ -235,11 +302,28 @@ class Checkpoints:
                 ),
             )
         except Exception as error:
-            raise CheckpointError(
-                f"the checkpoint {place} cannot be read: {_reason(str(error))}. Delete "
-                "this directory to go back to an earlier checkpoint or to start anew."
-            ) from error
+            raise self._unreadable(step, error) from error
         return restored["state"], dict(restored["metadata"])
+
+    def _unreadable(self, step: int, error: Exception) -> "CheckpointError":
+        """What to say of a checkpoint; that it is damaged only as one of the possibilities."""
+        place = self.directory / str(step)
+        if not place.exists():
+            return _Gone(
+                f"the checkpoint {place} was removed while it was read, as a run in training does "
+                "once there is a newer one: start the same command again"
+            )
+        others = [each for each in self._manager.all_steps() if each != step]
+        then = (
+            f"the checkpoint of step {max(others)} is used instead"
+            if others
+            else "training starts anew, since there is no other checkpoint"
+        )
+        return CheckpointError(
+            f"the checkpoint {place} cannot be read: {_reason(str(error))}. Start the same "
+            f"command again; if that fails too, its files are damaged: move {place} to another "
+            f"folder, and {then}."
+        )
 
 
 def _make_writable(directory: Path) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -32,9 +32,12 @@ class Hook:
     - `also_every`: more periods at which it is due.
     - `late`: called after the next step is dispatched and without the state (None):
       for hooks that only read metrics, so that the device never waits for them.
-    - `at_end`: also called after the last step; `on_stop`: also called when a signal
-      ends the run early.
+    - `at_end`: also called after the last step; `on_stop`: also called when a signal or
+      an error ends the run early.
+    - `catches_up`: also called at the step that a run continues from, if it is due there:
+      what was cut short is made good.
     - `reads_state`: the loop makes sure first that losses and norms are finite.
+    - `wait`: of a hook that saves the state in the background, returns once it is written.
     """
 
     name: str
@@ -44,7 +47,9 @@ class Hook:
     late: bool = False
     at_end: bool = False
     on_stop: bool = False
+    catches_up: bool = False
     reads_state: bool = False
+    wait: Callable[[], None] | None = None
 
     def is_due(self, step: int) -> bool:
         """Whether one of the periods divides the number of finished steps."""
@@ -125,18 +130,24 @@ def evaluation_hook(
     writers: Sequence[Writer] = (),
     score: Score | None = None,
     name: str = "validation",
+    before: Container[int] = (),
 ) -> Hook:
-    """Writes `evaluate(state)` as `<name>/<metric>`; `score` keeps one of them."""
+    """Writes `evaluate(state)` as `<name>/<metric>`; `score` keeps one of them.
+
+    `before` are steps that were evaluated already, before the run was continued.
+    """
 
     def run(step: int, state: TrainState | None, metrics: Mapping[str, Any]) -> None:
         del metrics
+        if step in before:
+            return
         assert state is not None
         values = {k: float(v) for k, v in evaluate(state).items()}
         if score is not None:
             score.set(step, values)
         write_scalars(writers, step, {f"{name}/{k}": v for k, v in values.items()})
 
-    return Hook(name, every, run, at_end=True, reads_state=True)
+    return Hook(name, every, run, at_end=True, catches_up=True, reads_state=True)
 
 
 def checkpoint_hook(
@@ -162,7 +173,9 @@ def checkpoint_hook(
         also_every=also_every,
         at_end=True,
         on_stop=True,
+        catches_up=True,
         reads_state=True,
+        wait=checkpoints.wait,
     )
 
 

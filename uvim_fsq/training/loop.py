@@ -1,5 +1,7 @@
 """The training loop: the only one."""
 
+import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
@@ -33,50 +35,147 @@ def run_loop(
     Next batch and step are dispatched before the host looks at the step before. State
     and batches move explicitly; an implicit transfer inside the step is an error.
 
-    Raises NotFiniteError (with the first bad step and `last_good()`), Interrupted after
-    SIGTERM or Ctrl-C once the hooks marked `on_stop` have run, and HookError.
-    """
-    stop = StopSignals() if stop is None else stop
-    number = int(state.step)
-    state, frozen = step.replicate(state), step.replicate(frozen)
-    placed = map(step.put, batches)  # explicit transfers, one batch ahead
-    metrics: dict = {}
+    No finished step is lost: whatever ends the run early, be it a signal, the data or a
+    hook, those hooks marked `on_stop` that did not fail are called first. Only a state that is not
+    finite is never saved.
 
-    def call(chosen: Sequence[Hook], number: int, state: TrainState | None) -> None:
+    Args:
+      stop: entered by the caller, who then hears of signals too; by default the loop's own.
+
+    Raises NotFiniteError (with the first bad step and `last_good()`), HookError, and
+    Interrupted after SIGTERM or Ctrl-C; if all was done by then, it returns.
+    """
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopSignals()) if stop is None else stop
+        state, frozen = step.replicate(state), step.replicate(frozen)
+        placed = map(step.put, batches)  # explicit transfers, one batch ahead
+        run = _Run(step, frozen, hooks, stop, last_good, int(state.step), state)
+        try:
+            run.train(placed, total_steps)
+        except (NotFiniteError, Interrupted):
+            raise
+        except Exception as error:
+            run.save_after(error)
+            raise
+    return run.state
+
+
+@dataclasses.dataclass
+class _Run:
+    """A run under way: state and metrics are those after `number` steps."""
+
+    step: Step
+    frozen: Tree
+    hooks: Sequence[Hook]
+    stop: StopSignals
+    last_good: Callable[[], str]
+    number: int
+    state: TrainState
+    metrics: dict = dataclasses.field(default_factory=dict)
+    unseen: list[tuple[int, dict]] = dataclasses.field(default_factory=list)
+    """Steps whose metrics the host has not looked at, and these."""
+
+    def train(self, placed: Iterator[Tree], total: int) -> None:
+        """To the last step, and what belongs to its end."""
+        if 0 < self.number < total:
+            self._call(
+                [h for h in self.hooks if h.catches_up and h.is_due(self.number)]
+            )
+        batch = _next(placed, self.number, total)
+        while self.number < total and self.stop.requested is None:
+            with jax.transfer_guard("disallow"):
+                state, metrics = self.step(self.state, self.frozen, batch)
+            self.number, self.state, self.metrics = self.number + 1, state, metrics
+            self.unseen.append((self.number, metrics))
+            batch = _next(placed, self.number, total)
+            self._look_back(all_but=1)
+            due = [h for h in self.hooks if not h.late and h.is_due(self.number)]
+            if self.number < total:
+                if any(h.reads_state for h in due):
+                    # Logged before it is saved: a kill after that loses no line.
+                    self._look_back()
+                self._call(due)
+        self._look_back()
+        done = self.number >= total and self._call(
+            [h for h in self.hooks if not h.late and (h.at_end or h.is_due(total))]
+        )
+        if self.stop.requested is not None and not done:
+            self._call([h for h in self.hooks if h.on_stop])
+            self._wait(self.hooks)
+            raise Interrupted(self.stop.requested, self.number)
+        self._wait(self.hooks)
+
+    def save_after(self, error: Exception) -> None:
+        """Saves the steps since the last checkpoint after an error, which is told of it."""
+        failed = error.name if isinstance(error, HookError) else None
+        hooks = [h for h in self.hooks if h.on_stop and h.name != failed]
+        try:
+            self._look_back(without=failed)
+            self._call(hooks)
+            self._wait(hooks)
+        except Exception as second:
+            error.add_note(
+                f"the state after step {self.number} could not be saved: {second}"
+            )
+        else:
+            if any(h.wait for h in hooks):
+                error.add_note(
+                    f"the state after step {self.number} is saved, and the same command "
+                    "continues from there"
+                )
+
+    def _call(self, chosen: Sequence[Hook]) -> bool:
+        """Calls hooks; False if a signal ended one of them early."""
         for hook in chosen:
             try:
-                hook.function(number, state, metrics)
+                with _named(hook, self.number):
+                    hook.function(self.number, self.state, self.metrics)
             except StopRequested:
-                return  # The loop sees the signal itself.
-            except Exception as error:
-                raise HookError(hook.name, number, error) from error
+                return False
+        return True
 
-    def look_back(number: int) -> None:  # what needs metrics only
-        if metrics:
-            _check_finite(number, metrics, last_good)
-            call([h for h in hooks if h.late and h.is_due(number)], number, None)
+    def _wait(self, hooks: Sequence[Hook]) -> None:
+        """Until what hooks do in the background is done."""
+        for hook in hooks:
+            if hook.wait is not None:
+                with _named(hook, self.number):
+                    hook.wait()
 
-    with stop:
-        batch = _next(placed, number, total_steps)
-        while number < total_steps and stop.requested is None:
-            with jax.transfer_guard("disallow"):
-                state, new_metrics = step(state, frozen, batch)
-            batch = _next(placed, number + 1, total_steps)
-            look_back(number)
-            number, metrics = number + 1, new_metrics
-            due = [h for h in hooks if not h.late and h.is_due(number)]
-            if number < total_steps:
-                if any(h.reads_state for h in due):
-                    _check_finite(number, metrics, last_good)
-                call(due, number, state)
-        look_back(number)
-        if number >= total_steps:
-            last = [h for h in hooks if not h.late and (h.at_end or h.is_due(number))]
-            call(last, number, state)
-        if stop.requested is not None:
-            call([h for h in hooks if h.on_stop], number, state)
-            raise Interrupted(stop.requested, number)
-    return state
+    def _look_back(self, *, all_but: int = 0, without: str | None = None) -> None:
+        """What needs no more than the metrics of a step, of all steps but the last so many."""
+        failures = []
+        while len(self.unseen) > all_but:
+            number, metrics = self.unseen.pop(0)
+            self._check_finite(number, metrics)
+            for hook in self.hooks:
+                if hook.late and hook.is_due(number) and hook.name != without:
+                    try:
+                        with _named(hook, number):
+                            hook.function(number, None, metrics)
+                    except HookError as error:  # The others are called none the less.
+                        failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _check_finite(self, number: int, metrics: dict) -> None:
+        if not jax.device_get(metrics["finite"]):
+            loss = float(jax.device_get(metrics["loss"]))
+            raise NotFiniteError(
+                f"step {number}: the loss ({loss:g}), a norm or a collection is not finite; "
+                f"{self.last_good()}. Lower the learning rate, clip the gradients, or look at "
+                "the data of this step."
+            )
+
+
+@contextlib.contextmanager
+def _named(hook: Hook, number: int) -> Iterator[None]:
+    """What goes wrong in a hook bears its name and the step."""
+    try:
+        yield
+    except StopRequested:
+        raise
+    except Exception as error:
+        raise HookError(hook.name, number, error) from error
 
 
 def _next(placed: Iterator[Tree], position: int, total_steps: int) -> Tree:
@@ -88,13 +187,3 @@ def _next(placed: Iterator[Tree], position: int, total_steps: int) -> Tree:
         f"the data ended after {position} of {total_steps} steps: give an iterator "
         "that repeats its examples."
     )
-
-
-def _check_finite(number: int, metrics: dict, last_good: Callable[[], str]) -> None:
-    if not jax.device_get(metrics["finite"]):
-        loss = float(jax.device_get(metrics["loss"]))
-        raise NotFiniteError(
-            f"step {number}: the loss ({loss:g}), a norm or a collection is not finite; "
-            f"{last_good()}. Lower the learning rate, clip the gradients, or look at "
-            "the data of this step."
-        )

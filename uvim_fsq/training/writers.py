@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import sys
 import time
 import types
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from uvim_fsq.files import write_text
 from uvim_fsq.types import UInt8
 
 
@@ -79,9 +79,7 @@ def _drop_after(path: Path, step: int) -> None:
     kept = [value for value in read_json_lines(path) if value["step"] <= step]
     new = "".join(json.dumps(value) + "\n" for value in kept)
     if new != old:
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(new, encoding="utf-8")
-        os.replace(temporary, path)
+        write_text(path, new)
 
 
 class TensorBoard:

@@ -8,7 +8,6 @@ Nothing in a bundle is code, and loading one runs none. Arrays are read one by o
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from uvim_fsq.files import temporary
 from uvim_fsq.types import Tree
 from uvim_fsq.weights.errors import WeightsError
 
@@ -70,8 +70,8 @@ def write(folder: Path, bundle: Bundle, settings: str, card: str) -> None:
 
     check_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
+    new = temporary(folder)
+    new.mkdir()
     try:
         arrays = {
             name: np.ascontiguousarray(jax.device_get(array))
@@ -80,15 +80,15 @@ def write(folder: Path, bundle: Bundle, settings: str, card: str) -> None:
         # In one entry, because the library writes several in any order.
         about = {"version": VERSION, "details": dict(bundle.details)}
         metadata = {_KEY: json.dumps(about, sort_keys=True)}
-        save_file(arrays, temporary / WEIGHTS, metadata)
-        (temporary / SETTINGS).write_text(settings, encoding="utf-8")
-        (temporary / CARD).write_text(card, encoding="utf-8")
+        save_file(arrays, new / WEIGHTS, metadata)
+        (new / SETTINGS).write_text(settings, encoding="utf-8")
+        (new / CARD).write_text(card, encoding="utf-8")
         for name in (WEIGHTS, SETTINGS, CARD):
-            (temporary / name).chmod(0o644)
-        temporary.chmod(0o755)
-        temporary.replace(folder)
+            (new / name).chmod(0o644)
+        new.chmod(0o755)
+        new.replace(folder)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
         raise
 
 
