@@ -15,6 +15,7 @@ SETTINGS = (
     "uvim_fsq.config",
     "uvim_fsq.config_json",
     "uvim_fsq.config_check",
+    "uvim_fsq.config_require",
 )
 MODELS = (
     "uvim_fsq.types",
