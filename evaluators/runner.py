@@ -66,7 +66,7 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     seen: set[int] = set()
     for item in items:
-        if not np.all(item.get("mask", True)):
+        if not item.get("mask", True):
             continue
         index, image_id = int(item["index"]), item["id"]
         if index in seen:

@@ -45,6 +45,18 @@ def test_bits_are_negative_log2_likelihoods():
     assert found["bits_per_index"] == pytest.approx((2 + 4) / 4)
 
 
+def test_bits_are_scored_where_all_pictures_have_them():
+    found = scores([[0, 1], [2, 3]], 4, [np.log([0.5, 0.5]), None])
+    assert "bits_per_index" not in found and "bits_per_image" not in found
+    assert found["indices"] == 4
+
+
+def test_a_codebook_of_one_word_is_used():
+    found = scores([[0, 0, 0]], 1)
+    assert found["usage"] == found["usage_corrected"] == 1
+    assert found["perplexity"] == pytest.approx(1)
+
+
 def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r"\[0, 8\), found 1 to 8"):
         scores([[1, 8]], 8)
@@ -54,8 +66,11 @@ def test_what_cannot_be_is_refused():
         ValueError, match="one log-probability per index, found 3 for 2"
     ):
         scores([[1, 2]], 8, [np.log([0.5, 0.5, 0.5])])
-    with pytest.raises(ValueError, match="natural logarithms"):
-        scores([[1, 2]], 8, [np.array([0.5, 0.5])])
+    for positive in (0.5, 1e-3, np.nan):
+        with pytest.raises(ValueError, match="natural logarithms"):
+            scores([[1, 2]], 8, [np.array([-1.0, positive])])
+    # As much as float32 may be off.
+    assert scores([[1, 2]], 8, [np.array([-1.0, 5e-5])])["bits_per_index"] > 0
     with pytest.raises(ValueError, match="empty"):
         scores([], 8)
     with pytest.raises(ValueError, match="at least 1"):

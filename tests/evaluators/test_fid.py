@@ -1,5 +1,7 @@
 """Frechet distance: parity, closed forms, singular covariances, statistics in parts."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -125,9 +127,11 @@ def test_constant_features():
     assert len(found.warnings) == 2
 
 
-def test_nearly_singular_counts_as_singular():
+@pytest.mark.parametrize("apart", [1e-9, 3e-7])
+def test_nearly_singular_counts_as_singular(apart):
+    """Apart by rounding errors alone, and by a little more than that."""
     a = features(300, 8, 0).astype(np.float64)
-    a[:, 7] = a[:, 0] + 1e-9 * a[:, 7]
+    a[:, 7] = a[:, 0] + apart * a[:, 7]
     found = frechet_distance(a, features(300, 8, 1))
     assert len(found.warnings) == 1
     assert found.value == pytest.approx(
@@ -160,6 +164,20 @@ def test_statistics_can_be_read_in_between():
     expected = frechet_distance(values, values[:20] + 1).value
     other = FeatureStatistics.of([values[:20] + 1])
     assert distance_between(statistics, other).value == pytest.approx(expected)
+
+
+def test_memory_does_not_grow_with_the_pictures():
+    values = features(512, 4, 0).astype(np.float64)
+    statistics = FeatureStatistics()
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            statistics.update(values)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert statistics.count == 51_200
+    assert most < 10 * values.nbytes
 
 
 def test_the_given_array_is_not_changed():

@@ -61,6 +61,8 @@ def test_a_picture_that_comes_twice_is_refused():
 def test_lost_pictures_are_noticed():
     with pytest.raises(EvaluationError, match="expected 3 pictures, found 2"):
         evaluate([item(0), item(1)], DEPTH, reference, count=3)
+    with pytest.raises(EvaluationError, match="expected 1 pictures, found 2"):
+        evaluate([item(0), item(1)], DEPTH, reference, count=1)
 
 
 def test_errors_name_evaluator_and_picture():

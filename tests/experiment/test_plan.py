@@ -56,7 +56,7 @@ def test_it_is_continued_with_the_same_settings_and_may_grow(tmp_path):
     other = {"vq": replace(ROWS["vq"], stage1__steps=5)}
     with pytest.raises(ConfigError, match="row vq: stage1.steps is 4 there and 5 here"):
         Plan(tmp_path, "title", other).open()
-    logged = {"vq": replace(ROWS["vq"], output__log_every=7)}
+    logged = {"vq": replace(ROWS["vq"], output__log_every=7, loader_threads=3)}
     Plan(tmp_path, "title", logged).open()
 
 

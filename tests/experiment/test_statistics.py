@@ -11,6 +11,8 @@ def test_sample_deviation():
     found = summarize([1.0, 2.0, 6.0])
     assert found is not None and (found.mean, found.count) == (3.0, 3)
     assert found.deviation == pytest.approx(math.sqrt(7))
+    two = summarize([1.0, 3.0])
+    assert two is not None and two.deviation == pytest.approx(math.sqrt(2))
     assert summarize([2.5]) == Summary(2.5, None, 1)
     assert summarize([]) is None
     assert summarize([math.nan, 2.0]) == Summary(2.0, None, 1)
