@@ -64,7 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
             measured["parts"].append(entry)
             # Written as it goes: what is measured is kept, whatever comes next.
             if options.json:
-                options.json.write_text(json.dumps(measured, indent=1) + "\n")
+                options.json.write_text(
+                    json.dumps(measured, indent=1, allow_nan=False) + "\n"
+                )
     except WorkerError as error:
         print(f"benchmark.py: {error}", file=sys.stderr)
         status = 1

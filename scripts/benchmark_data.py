@@ -90,7 +90,7 @@ def _write(file: Path, results: list[dict]) -> None:
         "device": describe_device(),
         "results": results,
     }
-    file.write_text(json.dumps(report, indent=1) + "\n")
+    file.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":

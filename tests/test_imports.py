@@ -17,6 +17,7 @@ SETTINGS = (
     "uvim_fsq.config_check",
     "uvim_fsq.config_require",
 )
+PLAIN = ("uvim_fsq.markup", "uvim_fsq.terminal")
 MODELS = (
     "uvim_fsq.types",
     "uvim_fsq.nn",
@@ -34,6 +35,8 @@ MAY_IMPORT = {
     "uvim_fsq.types": (),
     "uvim_fsq.errors": (),
     "uvim_fsq.files": (),
+    "uvim_fsq.markup": (),
+    "uvim_fsq.terminal": (),
     "uvim_fsq.config_data": (),
     "uvim_fsq.config": ("uvim_fsq.errors", "uvim_fsq.config_data"),
     "uvim_fsq.user_files": ("uvim_fsq.errors",),
@@ -58,7 +61,7 @@ MAY_IMPORT = {
     "uvim_fsq.build": (
         *("uvim_fsq", "uvim_fsq.data", "uvim_fsq.stage1", "uvim_fsq.stage2"),
         *("uvim_fsq.tasks", "uvim_fsq.training", "uvim_fsq.weights", "evaluators"),
-        *(*MODELS, *SETTINGS, "uvim_fsq.files"),
+        *(*MODELS, *SETTINGS, *PLAIN, "uvim_fsq.files"),
     ),
     "uvim_fsq.predictor": (
         *TOP,
@@ -67,11 +70,11 @@ MAY_IMPORT = {
     ),
     "uvim_fsq.prediction_files": ("uvim_fsq.data", "uvim_fsq.tasks", "uvim_fsq.files"),
     "uvim_fsq.experiment": (
-        *TOP,
+        *(*TOP, *PLAIN),
         *("uvim_fsq.training.signals", "uvim_fsq.training.writers"),
         "uvim_fsq.training.progress",
     ),
-    "uvim_fsq.cli": (*TOP, "uvim_fsq.experiment"),
+    "uvim_fsq.cli": (*TOP, *PLAIN, "uvim_fsq.experiment"),
     "evaluators": ("uvim_fsq.types",),
     "evaluators.runner": ("uvim_fsq.types", "evaluators"),
     "evaluators.panoptic_files": (

@@ -47,13 +47,21 @@ def from_dict(data: Any, cls: type = RunConfig, path: str = "") -> Any:
 def fingerprint(*parts: Any) -> str:
     """Hash (64 hexadecimal digits) of settings dataclasses or plain values, the same everywhere."""
     plain = [to_dict(p) if dataclasses.is_dataclass(p) else p for p in parts]
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def dumps(config: RunConfig) -> str:
     """The text of a config file."""
-    return json.dumps({"format": FORMAT, **to_dict(config)}, indent=2) + "\n"
+    try:
+        text = json.dumps(
+            {"format": FORMAT, **to_dict(config)}, indent=2, allow_nan=False
+        )
+    except ValueError:
+        raise ConfigError(
+            "one of the settings is infinite or no number, which cannot be kept: give finite ones."
+        ) from None
+    return text + "\n"
 
 
 def save(config: RunConfig, path: str | Path) -> None:

@@ -133,8 +133,9 @@ class PanopticFiles:
         """Both pictures."""
         data, view = paths(self, output, stem)
         write_ids(data, prediction["panoptic"])
-        # COCO numbers its pictures, and names them by their numbers.
+        # COCO numbers its pictures, and names them by their numbers: 1 may be there, before 01.
         name = int(stem) if stem.isascii() and stem.isdigit() else stem
+        name = stem if name in self.images else name
         segments = describe(prediction["panoptic"], prediction["segments"])
         self.annotations[name] = (data.name, segments)
         self.images[name] = CocoImage(f"{stem}.png", *image.shape[:2])

@@ -1,5 +1,8 @@
 """Model cards: what is known is told, in words and numbers that are right."""
 
+import ast
+import shlex
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from configs import colorization, depth, panoptic
 from uvim_fsq.build.bundles import write_model
 from uvim_fsq.build.trained import expected_variables
 from uvim_fsq.config import TfdsConfig, replace
+from uvim_fsq.markup import markdown
 
 CONFIG = depth.get_config("fsq", "tiny")
 
@@ -24,6 +28,26 @@ def variables(config):
 
 def card(folder):
     return (folder / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["my model", "it's", 'a "b"', "-x", "a;b$c", "*a*"])
+def test_code_of_a_card_runs_whatever_the_name(name, tmp_path):
+    stages = variables(CONFIG)
+    write_model(tmp_path / name, CONFIG, stages, {})
+    text = card(tmp_path / name)
+    python, bash = (text.split(f"```{kind}\n")[1].split("```")[0] for kind in _CODE)
+    (call,) = [
+        node for node in ast.walk(ast.parse(python)) if isinstance(node, ast.Call)
+    ][:1]
+    assert ast.literal_eval(call.args[0]) == name
+    for line in bash.splitlines():
+        words = shlex.split(line, comments=True)
+        assert words[:1] == ["uvim-fsq"] and words[2] in (name, f"./{name}")
+        assert not words[2].startswith("-")
+    assert f"# {markdown(name)}\n" in text
+
+
+_CODE = ("python", "bash")
 
 
 @pytest.mark.parametrize("module", [depth, panoptic, colorization])

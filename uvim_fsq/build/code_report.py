@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from uvim_fsq.quantizers import codebook_perplexity, codebook_usage, expected_usage
+from uvim_fsq.terminal import plain_console
 from uvim_fsq.types import Float, Int
 
 
@@ -43,7 +44,6 @@ def print_codes(
     folder: Path,
 ) -> None:
     """Prints a short table."""
-    from rich.console import Console
     from rich.table import Table
 
     length, k = description["code_length"], description["codebook_size"]
@@ -74,6 +74,6 @@ def print_codes(
     table = Table(box=None, pad_edge=False, show_header=False)
     for row in rows:
         table.add_row(*row)
-    console = Console(width=None if Console().is_terminal else 120, soft_wrap=True)
+    console = plain_console()
     console.print(table)
-    console.print(f"codes: {folder}", highlight=False)
+    console.print(f"codes: {folder}")

@@ -1,8 +1,7 @@
 """Scores a trained run, with the controls that tell what its codes are worth."""
 
 import dataclasses
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from uvim_fsq.data.pipeline import evaluation_batches
 from uvim_fsq.data.source import Source
 from uvim_fsq.data.spread import spread
 from uvim_fsq.files import write_text
+from uvim_fsq.markup import finite, json_text
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 
 INDICES_PER_CODEWORD = 20
@@ -79,10 +79,13 @@ def evaluate_run(
     histogram = _training_histogram(predictions, training, result)
     output = Path(output or _output(trained, part, stage1_only))
     output.mkdir(parents=True, exist_ok=True)
+    scores = finite(result.scores)
+    not_finite = scores.pop("not_finite", {})
     write_json(
         output / "scores.json",
         {
-            "scores": result.scores,
+            "scores": scores,
+            "not_finite": not_finite,
             "codebook_histogram": histogram,
             "pictures": len(chosen),
             "part": part,
@@ -91,7 +94,7 @@ def evaluate_run(
             "evaluation": dataclasses.asdict(config.evaluation),
         },
     )
-    _write_lines(output / "per_image.jsonl", result.per_image)
+    _write_lines(output / "per_image.jsonl", map(finite, result.per_image))
     save_pages(output, predictions, scoring, result, config.output.pictures * 2)
     print_scores(result.scores, scoring, output)
     return result.scores
@@ -203,5 +206,5 @@ def _training_histogram(
     return [int(count) for count in counts if count]
 
 
-def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    write_text(path, "".join(json_text(row) + "\n" for row in rows))

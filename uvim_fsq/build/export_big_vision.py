@@ -1,6 +1,5 @@
 """Writes a trained model in the format of the published UViM checkpoints, for the public code."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from uvim_fsq.build.tasks import build_task
 from uvim_fsq.build.trained import Trained
 from uvim_fsq.config import ConfigError, DepthConfig, ModelConfig, RunConfig, VQConfig
 from uvim_fsq.files import temporary
+from uvim_fsq.markup import json_text
 from uvim_fsq.types import Tree
 from uvim_fsq.weights.big_vision import STAGE1_NAMES, STAGE2_NAMES, Names, publish
 from uvim_fsq.weights.errors import WeightsError
@@ -46,7 +46,7 @@ def export_big_vision(trained: Trained, folder: Path) -> list[Path]:
             del description["stage2"]
         else:
             _save(new / "stage2.npz", stage2.variables, STAGE2_NAMES)
-        text = json.dumps(description, indent=2) + "\n"
+        text = json_text(description, indent=2) + "\n"
         (new / DESCRIPTION).write_text(text, encoding="utf-8")
         new.replace(folder)
     except BaseException:

@@ -22,7 +22,9 @@ from uvim_fsq.types import AnyArray, Array, Tree
 
 def stable_hash(text: str) -> np.uint32:
     """The same 32 bits for the same text on every machine and in every process."""
-    return np.frombuffer(hashlib.sha256(text.encode()).digest()[:4], "<u4")[0]
+    return np.frombuffer(
+        hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:4], "<u4"
+    )[0]
 
 
 def content_hash(image: np.ndarray) -> np.uint32:

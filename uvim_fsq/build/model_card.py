@@ -19,6 +19,7 @@ from uvim_fsq.config import (
     ScenesConfig,
     TfdsConfig,
 )
+from uvim_fsq.markup import json_text, markdown
 
 _TASKS = {
     # pipeline_tag and tags of the Hub; title; what `predict` returns
@@ -67,10 +68,10 @@ def model_card(
     """
     sections = [
         _front_matter(config),
-        f"# {name}",
+        f"# {markdown(name)}",
         f"{_purpose(config)} {_PAPERS}{_QUANTIZERS[config.quantizer.kind]}",
         headline(config, details),
-        _use(config, shlex.quote(name), "stage2" in counts),
+        _use(config, name, "stage2" in counts),
         model_section(config, details, counts),
         data_section(config, details, counts),
         scores_section(config, details),
@@ -102,7 +103,9 @@ def _purpose(config: RunConfig) -> str:
     )
 
 
-def _use(config: RunConfig, name: str, whole: bool) -> str:
+def _use(config: RunConfig, bundle: str, whole: bool) -> str:
+    # What begins with a dash would be an option.
+    name = shlex.quote(f"./{bundle}" if bundle.startswith("-") else bundle)
     *_, result, meaning = _TASKS[config.task.kind]
     if not whole:
         return (
@@ -121,7 +124,7 @@ def _use(config: RunConfig, name: str, whole: bool) -> str:
 ```python
 import uvim_fsq
 
-model = uvim_fsq.load("{name}")  # this folder, or OWNER/NAME on the Hugging Face Hub
+model = uvim_fsq.load({_python(bundle)})  # this folder, or OWNER/NAME on the Hugging Face Hub
 {result} = model.predict("picture.jpg")  # {meaning}
 ```
 
@@ -132,6 +135,11 @@ uvim-fsq evaluate {name}{_evaluation(config)}
 
 `predict` writes the code {sampling} unless `temperature`, `top_k`, `top_p` or `samples` say
 otherwise. Loading runs no code from this folder."""
+
+
+def _python(text: str) -> str:
+    """A text in Python; JSON's double quotes and escapes are Python's too."""
+    return json_text(text, ensure_ascii=False)
 
 
 def _evaluation(config: RunConfig) -> str:
@@ -176,4 +184,4 @@ def _limits(config: RunConfig, counts: Mapping[str, int]) -> str:
 def _classes(task: PanopticConfig) -> str:
     if not task.categories:
         return f"{task.classes - 1}, whose names are not known"
-    return ", ".join(category.name for category in task.categories)
+    return ", ".join(markdown(category.name) for category in task.categories)

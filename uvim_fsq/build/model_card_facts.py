@@ -15,6 +15,7 @@ from uvim_fsq.config import (
     TfdsConfig,
     VQConfig,
 )
+from uvim_fsq.markup import markdown_code
 
 _FOLDERS = {
     "folder": "RGB-D frames",
@@ -128,10 +129,13 @@ def data_section(
             if name == "stage2" or not other:  # Its settings are another model's.
                 lines.append(f"{title}: {_training(getattr(config, name))}.")
     if config.init_from:
-        lines.append(f"The weights started from those of `{config.init_from}`.")
+        lines.append(
+            f"The weights started from those of {markdown_code(config.init_from)}."
+        )
     if config.stage2.pretrained_encoder and "stage2" in counts:
         lines.append(
-            f"Stage II's image encoder started from `{config.stage2.pretrained_encoder}`."
+            "Stage II's image encoder started from "
+            f"{markdown_code(config.stage2.pretrained_encoder)}."
         )
     return "## Training data\n\n" + "\n".join(f"- {line}" for line in lines)
 
@@ -143,8 +147,9 @@ def _data_name(data: DataConfig) -> str:
             "pixels"
         )
     if isinstance(data, TfdsConfig):
-        return f"`{data.name}` of TensorFlow Datasets, split `{data.train_split}`"
-    called = f" called `{data.path}`" if data.path else ""
+        name, split = map(markdown_code, (data.name, data.train_split))
+        return f"{name} of TensorFlow Datasets, split {split}"
+    called = f" called {markdown_code(data.path)}" if data.path else ""
     return f"a folder of {_FOLDERS[data.kind]}{called}"
 
 

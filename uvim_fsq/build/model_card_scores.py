@@ -6,6 +6,7 @@ from typing import Any
 from uvim_fsq.build.report_scores import BASELINES, TITLES, summary
 from uvim_fsq.build.scoring import Scoring, build_scoring
 from uvim_fsq.config import RunConfig
+from uvim_fsq.markup import markdown_code
 
 
 def headline(config: RunConfig, details: Mapping[str, Any]) -> str:
@@ -69,7 +70,7 @@ def _what(report: Mapping[str, Any]) -> str:
     return (
         f"Of {count:,} pictures"
         + (f" of the {part} part of the data" if part else "")
-        + (f", those in the list `{listed}`" if listed else "")
+        + (f", those in the list {markdown_code(listed)}" if listed else "")
         + ":"
     )
 

@@ -12,6 +12,7 @@ from uvim_fsq.build.predictions import Predictions
 from uvim_fsq.build.run_directory import write_json
 from uvim_fsq.build.scoring import Scoring
 from uvim_fsq.data.spread import spread
+from uvim_fsq.markup import printable
 
 BEST_AND_WORST = 10
 _COLUMNS = {
@@ -142,7 +143,7 @@ def _save(
                 side.set_visible(False)
             if number == 0:
                 axis.set_title(title, fontsize=9)
-        row[0].set_ylabel(titles[number], fontsize=7)
+        row[0].set_ylabel(printable(titles[number]), fontsize=7, parse_math=False)
     temporary = path.with_name("." + path.name)
     figure.savefig(temporary, format="png")
     temporary.replace(path)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from uvim_fsq.build.scoring import Scoring
+from uvim_fsq.terminal import plain_console
 
 TITLES = {
     "constant": "the same everywhere: mean or most frequent class in training",
@@ -26,7 +27,6 @@ BASELINES = ("constant", "per_pixel_mean", "per_pixel_mode", "grey")
 
 def print_scores(scores: Mapping[str, float], scoring: Scoring, output: Path) -> None:
     """Prints every prediction's scores, and how the codebook is used."""
-    from rich.console import Console
     from rich.table import Table
 
     titles = dict(TITLES)
@@ -52,18 +52,17 @@ def print_scores(scores: Mapping[str, float], scoring: Scoring, output: Path) ->
     for name in names:
         values = [_number(scores.get(f"{name}/{column}")) for column in columns]
         table.add_row(titles[name], *values)
-    console = Console(width=None if Console().is_terminal else 120, soft_wrap=True)
+    console = plain_console()
     console.print(table)
     for part, what in (("codebook", "scored"), ("codebook_training", "training")):
         if f"{part}/usage" in scores:
-            console.print(_usage(scores, part, what), highlight=False)
+            console.print(_usage(scores, part, what))
     if "codebook/bits_per_index" in scores:
         console.print(
             f"compression cost under stage II: {scores['codebook/bits_per_index']:.2f} bits per "
-            f"index, {scores['codebook/bits_per_image']:.0f} bits per picture",
-            highlight=False,
+            f"index, {scores['codebook/bits_per_image']:.0f} bits per picture"
         )
-    console.print(f"scores and pictures: {output}", highlight=False)
+    console.print(f"scores and pictures: {output}")
 
 
 def summary(scores: Mapping[str, float], scoring: Scoring) -> str:

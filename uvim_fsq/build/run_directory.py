@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import uvim_fsq
 from uvim_fsq import config_json
 from uvim_fsq.config import ConfigError, RunConfig
 from uvim_fsq.files import write_text
+from uvim_fsq.markup import json_text
 from uvim_fsq.types import Tree
 
 
@@ -84,8 +86,11 @@ class RunDirectory:
 
     def stage2_seeds(self) -> list[int]:
         """Seeds of the stage-II trainings that are there."""
-        folders = (self.path / "stage2").glob("seed_*")
-        return sorted(int(folder.name.removeprefix("seed_")) for folder in folders)
+        names = [path.name for path in (self.path / "stage2").glob("seed_*")]
+        # Others, such as a copy of one, are not this program's.
+        return sorted(
+            int(n[5:]) for n in names if re.fullmatch(r"seed_(0|-?[1-9]\d*)", n)
+        )
 
     def open(self, config: RunConfig) -> None:
         """Makes the folder for these settings, or finds it made for the same.
@@ -179,7 +184,7 @@ def environment() -> dict[str, Any]:
 
 def write_json(path: Path, data: Any) -> None:
     """Writes a JSON file under a temporary name and renames it."""
-    write_text(path, json.dumps(data, indent=2, sort_keys=True) + "\n")
+    write_text(path, json_text(data, indent=2, sort_keys=True) + "\n")
 
 
 def tree_hash(tree: Tree) -> str:

@@ -1,10 +1,10 @@
 """`uvim-fsq describe`: what a configuration costs, before it runs."""
 
 import argparse
-import json
 from typing import Any
 
 from uvim_fsq.cli.options import add_command, add_config_options
+from uvim_fsq.markup import json_text
 
 _OPTIONS = ("--devices", "--memory-gb", "--tflops", "--examples", "--json")
 
@@ -68,6 +68,6 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     )
     description = describe(config, machine)
     if options.json:
-        print(json.dumps(description, indent=2))
+        print(json_text(description, indent=2))
     else:
         print_description(description)

@@ -1,6 +1,7 @@
 """`uvim-fsq export`: a trained model as a bundle, to keep and to share."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
         print("It holds stage I alone, on which a stage II can be trained:")
         print(f"  uvim-fsq train CONFIG --stage1 {folder}")
     else:
-        print(f"  uvim-fsq predict {folder} picture.jpg --output predictions")
+        print(
+            f"  uvim-fsq predict {shlex.quote(str(folder))} picture.jpg --output predictions"
+        )
 
 
 def _size(count: int | float) -> str:

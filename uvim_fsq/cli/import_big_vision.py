@@ -1,6 +1,7 @@
 """`uvim-fsq import-big-vision`: published UViM checkpoints as a model of this package."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     print("\n".join(summary(found, config, counts)))
     print(f"Wrote {output}.")
     if len(addresses) == 2:
-        print(f"Next: uvim-fsq predict {output} PICTURE.jpg --output predictions")
+        print(
+            f"Next: uvim-fsq predict {shlex.quote(str(output))} PICTURE.jpg --output predictions"
+        )
     else:
-        print(f"Next: uvim-fsq evaluate {output} --stage1-only")
+        print(f"Next: uvim-fsq evaluate {shlex.quote(str(output))} --stage1-only")

@@ -1,7 +1,6 @@
 """`uvim-fsq score-fid`: FID between two folders of pictures."""
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq.errors import ConfigError
+from uvim_fsq.markup import json_text
 
 _DESCRIPTION = (
     "FID between the pictures of a folder and those of a reference folder, at any depth and of any "
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     for warning in result["warnings"]:
         print(f"note: {warning}.", file=sys.stderr)
     if output is not None:
-        _write(output, json.dumps(result, indent=2) + "\n")
+        _write(output, json_text(result, indent=2) + "\n")
 
 
 def _score(options: argparse.Namespace) -> dict[str, Any]:
@@ -139,10 +139,11 @@ def _progress(title: str, total: int) -> Iterator[Any]:
         yield lambda number: None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total)
+        task = bar.add_task(escape(title), total=total)
         yield lambda number: bar.advance(task, number)
 
 

@@ -1,7 +1,6 @@
 """`uvim-fsq score-panoptic`: panoptic quality of predictions that any program made."""
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,8 @@ from typing import Any
 
 from uvim_fsq.errors import ConfigError
 from uvim_fsq.files import write_text
+from uvim_fsq.markup import json_text
+from uvim_fsq.terminal import plain_console
 
 _DESCRIPTION = """Score panoptic predictions in COCO's format (PQ, SQ and RQ in percent) as COCO's
 own program does. GT_JSON and PRED_JSON belong to folders of PNGs whose colours are segment ids."""
@@ -142,10 +143,9 @@ def _compare(ours: Mapping[str, float], theirs: Mapping[str, float]) -> None:
 
 
 def _print_tables(result: Any) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if Console().is_terminal else 120, soft_wrap=True)
+    console = plain_console()
     groups = Table(box=None, pad_edge=False)
     for column in ("", "PQ", "SQ", "RQ", "classes"):
         groups.add_column(column, justify="right" if column else "left")
@@ -168,7 +168,7 @@ def _print_tables(result: Any) -> None:
         kind = "thing" if category.isthing else "stuff"
         classes.add_row(category.name, kind, *values, *numbers)
     for table in (classes, "", groups, f"pictures: {result.scores['images']}"):
-        console.print(table, highlight=False)
+        console.print(table)
 
 
 @contextmanager
@@ -198,4 +198,4 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(content, indent=1))
+    write_text(path, json_text(content, indent=1))

@@ -150,7 +150,7 @@ def write_index(
             for each in categories
         ],
     }
-    write_whole(path, json.dumps(content).encode())
+    write_whole(path, json.dumps(content, allow_nan=False).encode())
 
 
 def _image(entry: Any, what: str) -> CocoImage:

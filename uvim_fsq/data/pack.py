@@ -100,7 +100,7 @@ class _Packing:
     def begin(self) -> None:
         """Makes the work folder, or takes up one that was left."""
         plan = [self.ids, self.categories, asdict(self.changes), self.shard_length]
-        text = json.dumps([FORMAT_VERSION, plan])
+        text = json.dumps([FORMAT_VERSION, plan], allow_nan=False)
         fresh = {"plan": hashlib.sha256(text.encode()).hexdigest(), "shards": {}}
         self.work.mkdir(parents=True, exist_ok=True)
         try:
@@ -213,5 +213,5 @@ def _has_length(file: Path, length: int) -> bool:
 
 def _write_json(file: Path, content: Any) -> None:
     temporary = file.with_name(f"{file.name}.part")
-    temporary.write_text(json.dumps(content), "utf-8")
+    temporary.write_text(json.dumps(content, allow_nan=False), "utf-8")
     os.replace(temporary, file)

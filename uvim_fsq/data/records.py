@@ -223,7 +223,9 @@ def encode_record(
             parts.append(stored.tobytes())
         else:
             header["values"][name] = value
-    text = json.dumps(header, default=_number, separators=(",", ":")).encode()
+    text = json.dumps(
+        header, default=_number, separators=(",", ":"), allow_nan=False
+    ).encode()
     text += b" " * (-(len(text) + 4) % _ALIGNMENT)
     padded = [part + bytes(-len(part) % _ALIGNMENT) for part in parts]
     return b"".join([len(text).to_bytes(4, "little"), text, *padded])

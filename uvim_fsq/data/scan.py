@@ -105,7 +105,7 @@ def _read(cache_file: Path) -> dict[str, list]:
 
 def _write(cache_file: Path, entries: dict[str, list]) -> None:
     """Write under a temporary name and rename, so that no reader ever sees half a file."""
-    text = json.dumps({"version": _VERSION, "entries": entries})
+    text = json.dumps({"version": _VERSION, "entries": entries}, allow_nan=False)
     temporary = None
     try:
         cache_file.parent.mkdir(parents=True, exist_ok=True)

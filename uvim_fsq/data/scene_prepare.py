@@ -130,7 +130,7 @@ class _Team:
             "stop": shard.stop,
         }
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.write(json.dumps(job, allow_nan=False) + "\n")
         process.stdin.flush()
         for line in process.stdout:
             message = json.loads(line)

@@ -18,7 +18,7 @@ _SECONDS_BETWEEN_LINES = 0.2
 
 
 def _say(**message) -> None:
-    print(json.dumps(message), flush=True)
+    print(json.dumps(message, allow_nan=False), flush=True)
 
 
 class _Counter:

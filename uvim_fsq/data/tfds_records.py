@@ -187,11 +187,13 @@ def remembered(
     stats = [piece.path.stat() for piece in pieces]
     stamps = [[each.st_size, each.st_mtime_ns] for each in stats]
     places = [[str(p.path.resolve()), p.skip, p.take] for p in pieces]
-    digest = hashlib.sha256(json.dumps(places).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(places, allow_nan=False).encode()).hexdigest()[
+        :16
+    ]
     cache_file = cache_dir / f"tfds-{kind}-{digest}.npz"
     try:
         with cache_file.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            if str(kept["stamps"]) == json.dumps(stamps):
+            if str(kept["stamps"]) == json.dumps(stamps, allow_nan=False):
                 return kept["values"]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         pass  # there is none, or not a whole one
@@ -199,7 +201,7 @@ def remembered(
     if count > 10_000:
         _log.info("reading %s of %d examples, once", kind, count)
     values = compute()
-    _keep(cache_file, stamps=json.dumps(stamps), values=values)
+    _keep(cache_file, stamps=json.dumps(stamps, allow_nan=False), values=values)
     return values
 
 

@@ -5,6 +5,7 @@ matplotlib draws them in place-holder colours, which are then replaced by the pa
 """
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ _PLACEHOLDERS = [f"#0301{number:02x}" for number in range(SERIES)]
 _SETTINGS: Any = {
     "svg.fonttype": "none",  # Text stays text, in the page's font.
     "svg.hashsalt": "uvim-fsq",  # The same chart is the same text.
+    "text.parse_math": False,  # A name with two dollars is no formula.
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": _FAINT,
@@ -83,9 +85,10 @@ def curves(
 
     with mpl.rc_context(_SETTINGS):
         figure, axis = _figure(height=max(2.8, 0.4 + 0.17 * len(series)))
+        handles = {}
         for number, (name, found) in enumerate(series.items()):
-            for index, (x, y) in enumerate(found):
-                axis.plot(
+            for x, y in found:
+                (handles[name],) = axis.plot(
                     x,
                     y,
                     color=_PLACEHOLDERS[number % SERIES],
@@ -93,18 +96,22 @@ def curves(
                     marker="o" if marks or len(x) == 1 else None,
                     ms=3,
                     lw=1.4,
-                    label=name if index == 0 else None,
                 )
         if log_x:
             axis.set_xscale("log", base=2)
+            _plain_numbers(axis.xaxis)
         if from_zero:
             axis.set_ylim(bottom=0)
         axis.set_xlabel(xlabel)
         axis.set_ylabel(ylabel)
         axis.grid(lw=0.4, alpha=0.5)
-        if series:
+        if handles:
             # Beside the curves: within it would hide some of them.
-            figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+            place = dict(loc="outside right upper", frameon=False, fontsize=8)
+            legend = figure.legend([*handles.values()], ["-"] * len(handles), **place)
+            # Set afterwards: matplotlib leaves out what begins with an underscore.
+            for text, name in zip(legend.get_texts(), handles, strict=True):
+                text.set_text(name)
         return _svg(figure, f"{ylabel} over {xlabel}")
 
 
@@ -132,6 +139,7 @@ def histogram(name: str, counts: Sequence[int], size: int, series: int = 0) -> s
         axis.set_title(f"{name}: {used}", fontsize=9)
         axis.set_xlim(0.5, size + 0.5)
         axis.set_yscale("symlog", linthresh=0.1 / size)
+        _plain_numbers(axis.yaxis)
         axis.set_ylim(0, 1)
         axis.tick_params(labelsize=7)
         return _svg(figure, f"indices of {name}: {used}")
@@ -147,6 +155,19 @@ def _figure(width: float = 7.0, height: float = 3.0) -> tuple[Any, Any]:
     return figure, axis
 
 
+def _plain_numbers(axis: Any) -> None:
+    """Numbers without the formulas that a logarithmic axis has for them."""
+    axis.set_major_formatter(lambda value, _: f"{value:,.12g}")
+    axis.set_minor_formatter("")
+
+
+def _themed(tag: str) -> str:
+    """A tag with the page's colours for the place-holders."""
+    for number, color in enumerate(_PLACEHOLDERS):
+        tag = tag.replace(color, f"var(--series-{number})")
+    return tag.replace(_INK, "var(--ink)").replace(_FAINT, "var(--faint)")
+
+
 def _svg(figure: Any, label: str) -> str:
     """The drawing as an element of a page."""
     from html import escape
@@ -155,7 +176,6 @@ def _svg(figure: Any, label: str) -> str:
     figure.savefig(file, format="svg", metadata={"Date": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]
-    for number, color in enumerate(_PLACEHOLDERS):
-        text = text.replace(color, f"var(--series-{number})")
-    text = text.replace(_INK, "var(--ink)").replace(_FAINT, "var(--faint)")
+    # Within tags only: a name may look like a colour.
+    text = re.sub(r"<[^>]*>", lambda tag: _themed(tag[0]), text)
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)

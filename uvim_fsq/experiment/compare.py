@@ -1,6 +1,7 @@
 """Finished models side by side: runs, bundles, and rows of experiments."""
 
 import dataclasses
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def compare(models: Sequence[str], output: Path) -> list[Path]:
         table = dataclasses.replace(table, baselines={})
     output.mkdir(parents=True)
     return write_tables(
-        output, table, every, rows, ["uvim-fsq report " + " ".join(models)]
+        output, table, every, rows, [shlex.join(["uvim-fsq", "report", *models])]
     )
 
 
@@ -83,7 +84,7 @@ def _run(trained: RunModel) -> dict[str, Any]:
     evaluation = trained.path / "evaluation"
     if not (evaluation / "scores.json").is_file():
         raise ConfigError(
-            f"{trained.path} was not scored: uvim-fsq evaluate {trained.path} does it"
+            f"{trained.path} was not scored: uvim-fsq evaluate {shlex.quote(str(trained.path))} does it"
         )
     run = RunDirectory(trained.path)
     seeds = run.stage2_seeds()

@@ -67,7 +67,7 @@ class Lease:
         owner = _this_process() | {"token": uuid.uuid4().hex, "since": time.time()}
         try:
             with open(_file(path, generation), "x") as file:
-                json.dump(owner, file)
+                json.dump(owner, file, allow_nan=False)
         except FileExistsError:
             return None
         for older in _generations(path):

@@ -5,7 +5,11 @@ panoptic quality are left out: they are printed on another scale than the scores
 """
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
 
+from configs.variants import VARIANTS
+from uvim_fsq import config_json
 from uvim_fsq.config import RunConfig
 
 SCORES: Mapping[str, Mapping[str, str]] = {
@@ -36,19 +40,44 @@ USAGE: Mapping[str, Mapping[str, str]] = {
 }
 """Codebook usage by task and row."""
 
-_DATA = {
-    "depth": "nyu_depth_v2",
-    "panoptic": "coco/2017_panoptic",
-    "colorization": "imagenet2012",
-}
+_FREE = (
+    *("output", "loader_threads", "seed", "data.data_dir", "task.categories"),
+    *("evaluation.batch_size", "evaluation.samples", "evaluation.seed"),
+    *("evaluation.inception", "evaluation.reference_folder"),
+    *(f"evaluation.{name}" for name in ("temperature", "top_k", "top_p")),
+)
+"""What the paper does not say: of greedy predictions and FID, it changes nothing that was published."""
+_FREE_OF_STAGES = (
+    *("micro_batches", "model.dtype", "model.attention", "model.rematerialize"),
+    "model.head_memory_mb",
+)
+"""How a device does the same training. Of stage II the ViT that it starts from is known by its file's name."""
 
 
 def is_papers_setting(config: RunConfig) -> bool:
-    """Whether a run's data, size and batches are the paper's, so that numbers may be compared."""
-    return (
-        getattr(config.data, "name", None) == _DATA[config.task.kind]
-        and config.task.image_size == (512, 512)
-        and config.stage1.model.code_length == 256
-        and (config.stage1.batch_size, config.stage2.batch_size) == (1024, 512)
-        and (config.stage2.model.width, config.stage2.model.encoder_depth) == (1024, 24)
-    )
+    """Whether a run is the paper's in all that it fixes, so that its numbers may be compared.
+
+    It is what the preset `paper` of the task has in one of the variants: data and splits, crops,
+    models, quantizer, batches, steps, learning rates, and all that is scored.
+    """
+    module = import_module(f"configs.{config.task.kind}")
+    published = (module.get_config(variant, "paper") for variant in VARIANTS)
+    return _fixed(config) in map(_fixed, published)
+
+
+def _fixed(config: RunConfig) -> dict[str, Any]:
+    """The settings without what is free."""
+    tree = config_json.to_dict(config)
+    stages = [f"{s}.{name}" for s in ("stage1", "stage2") for name in _FREE_OF_STAGES]
+    for name in (*_FREE, *stages):
+        *folders, last = name.split(".")
+        place = tree
+        for folder in folders:
+            place = place[folder]
+        place.pop(last, None)
+    start = tree["stage2"]["pretrained_encoder"]
+    tree["stage2"]["pretrained_encoder"] = start.rpartition("/")[2]
+    if config.task.kind == "colorization":  # FID-5k is of listed pictures.
+        for name in ("list", "reference_list"):
+            tree["evaluation"].pop(name)
+    return tree

@@ -13,6 +13,7 @@ from uvim_fsq.experiment.pictures import best_and_worst, picture_grid
 from uvim_fsq.experiment.table import Table
 from uvim_fsq.experiment.table_formats import blocks, comparison_sentences
 from uvim_fsq.files import write_text
+from uvim_fsq.markup import printable
 
 _CURVES = {
     "stage1": (("validation/loss", "stage I, validation loss"),),
@@ -66,7 +67,7 @@ def write_report(
         f"greedy {_heading(table)} ranks, {better} is better."
     )
     shown = [section for section in sections if section.html]
-    write_text(path, page(table.title, introduction, shown))
+    write_text(path, printable(page(table.title, introduction, shown)))
 
 
 def _scores(table: Table) -> str:

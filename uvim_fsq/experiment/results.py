@@ -1,6 +1,5 @@
 """What an experiment leaves behind: records as JSON lines, and the averaged table in every form."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from uvim_fsq.experiment.report import Shown, write_report
 from uvim_fsq.experiment.table import Score, Table, make_table
 from uvim_fsq.experiment.table_formats import FORMATS, as_text
 from uvim_fsq.files import write_text
+from uvim_fsq.markup import json_text
 
 
 def score_of(task: TaskConfig) -> Score:
@@ -60,7 +60,7 @@ def write_tables(
     """Writes records, tables and report, each whole or not at all, and returns the files."""
     texts = {f"table.{ending}": form(table) for ending, form in FORMATS.items()}
     texts["records.jsonl"] = "".join(
-        json.dumps(record, sort_keys=True) + "\n" for record in found
+        json_text(record, sort_keys=True) + "\n" for record in found
     )
     written = []
     for name, text in texts.items():

@@ -3,12 +3,12 @@
 import csv
 import dataclasses
 import io
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from uvim_fsq.experiment.statistics import Summary
 from uvim_fsq.experiment.table import Column, Table
+from uvim_fsq.markup import json_text, latex, markdown, one_line
 
 
 def number(value: float, column: Column) -> str:
@@ -121,39 +121,37 @@ def _aligned(block: Block) -> str:
 
 def as_markdown(table: Table) -> str:
     """Pipe tables, with the paired differences and notes below."""
-    parts = [f"### {table.title}"]
+    parts = [f"### {markdown(table.title)}"]
     for block in blocks(table):
         rule = ["---", *["---:"] * (len(block.headings) - 1)]
-        rows = [block.headings, rule, *block.lines]
+        texts = [[*map(markdown, row)] for row in (block.headings, *block.lines)]
+        rows = [texts[0], rule, *texts[1:]]
         parts.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
-    below = [f"- {text}" for text in [*comparison_sentences(table), *table.notes]]
+    below = [
+        f"- {markdown(text)}" for text in [*comparison_sentences(table), *table.notes]
+    ]
     return "\n\n".join([*parts, *(["\n".join(below)] if below else [])]) + "\n"
-
-
-_LATEX = {"±": r"$\pm$", "%": r"\%", "_": r"\_", "†": r"$^\dagger$", "&": r"\&"}
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
 def as_latex(table: Table) -> str:
     """A `tabular` for each block, with the rules of the booktabs package."""
-    lines = [f"% {table.title}"]
+    lines = [f"% {one_line(table.title)}"]
     for block in blocks(table):
-        rows = [" & ".join(map(_latex, line)) + r" \\" for line in block.lines]
+        rows = [" & ".join(map(latex, line)) + r" \\" for line in block.lines]
         models = len(rows) - block.baselines
         lines += [
             rf"\begin{{tabular}}{{l{'r' * (len(block.headings) - 1)}}}",
             r"\toprule",
-            " & ".join(map(_latex, block.headings)) + r" \\",
+            " & ".join(map(latex, block.headings)) + r" \\",
             r"\midrule",
             *rows[:models],
             *([r"\midrule", *rows[models:]] if block.baselines else []),
             r"\bottomrule",
             r"\end{tabular}",
         ]
-    lines += [f"% {text}" for text in [*comparison_sentences(table), *table.notes]]
+    lines += [
+        f"% {one_line(text)}" for text in [*comparison_sentences(table), *table.notes]
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -174,7 +172,7 @@ def as_csv(table: Table) -> str:
 def as_json(table: Table) -> str:
     """Everything, unrounded."""
     data: dict[str, Any] = dataclasses.asdict(table)
-    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    return json_text(data, indent=1, ensure_ascii=False) + "\n"
 
 
 FORMATS = {

@@ -45,7 +45,7 @@ class JsonLines:
         line: dict[str, Any] = {"step": step, "time": round(time.time(), 3)}
         for name, value in values.items():
             line[name] = float(value) if math.isfinite(value) else None
-        self._file.write(json.dumps(line) + "\n")
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ def _parse(line: str) -> dict[str, Any] | None:
 def _drop_after(path: Path, step: int) -> None:
     old = path.read_text(encoding="utf-8")
     kept = [value for value in read_json_lines(path) if value["step"] <= step]
-    new = "".join(json.dumps(value) + "\n" for value in kept)
+    new = "".join(json.dumps(value, allow_nan=False) + "\n" for value in kept)
     if new != old:
         write_text(path, new)
 

@@ -79,7 +79,7 @@ def write(folder: Path, bundle: Bundle, settings: str, card: str) -> None:
         }
         # In one entry, because the library writes several in any order.
         about = {"version": VERSION, "details": dict(bundle.details)}
-        metadata = {_KEY: json.dumps(about, sort_keys=True)}
+        metadata = {_KEY: json.dumps(about, sort_keys=True, allow_nan=False)}
         save_file(arrays, new / WEIGHTS, metadata)
         (new / SETTINGS).write_text(settings, encoding="utf-8")
         (new / CARD).write_text(card, encoding="utf-8")

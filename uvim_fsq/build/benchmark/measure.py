@@ -52,7 +52,11 @@ class Worker:
         """Sends a request and waits for its answer."""
         assert self.process.stdin is not None
         try:
-            print(json.dumps(request), file=self.process.stdin, flush=True)
+            print(
+                json.dumps(request, allow_nan=False),
+                file=self.process.stdin,
+                flush=True,
+            )
         except BrokenPipeError:
             pass  # The answer that does not come says it.
         return self._answer()

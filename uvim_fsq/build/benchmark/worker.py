@@ -89,4 +89,9 @@ if __name__ == "__main__":
     # Answers keep the real standard output to themselves; what else is printed goes to errors.
     stdout = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    serve(sys.stdin, lambda answer: print(json.dumps(answer), file=stdout, flush=True))
+    serve(
+        sys.stdin,
+        lambda answer: print(
+            json.dumps(answer, allow_nan=False), file=stdout, flush=True
+        ),
+    )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from uvim_fsq.build.describe.memory import TOLERANCE
+from uvim_fsq.terminal import plain_console
 from uvim_fsq.training.progress import duration
 
 _GIGA = 10**9
@@ -12,15 +13,13 @@ _FITS = {"yes": "fits", "maybe": "may fit", "no": "too much"}
 
 def print_description(description: Mapping[str, Any]) -> None:
     """Prints what `summary.describe` gives, in tables with a column for each stage."""
-    from rich.console import Console
-
-    console = Console(width=None if Console().is_terminal else 120, soft_wrap=True)
+    console = plain_console()
     model = description["model"]
     stages = [description[name] for name in ("stage1", "stage2") if description[name]]
 
     def show(*things: Any) -> None:
         for thing in things:
-            console.print(thing, highlight=False, markup=False)
+            console.print(thing)
 
     show(*_model_lines(model))
     if description["stage2"] is None:
