@@ -171,7 +171,8 @@ class Checkpoints:
             return
         file = self.directory / str(step) / _METADATA / _METADATA
         try:
-            write_text(file, json.dumps(self.metadata(step) | {"metric": metric}))
+            metadata = self.metadata(step) | {"metric": metric}
+            write_text(file, json.dumps(metadata, allow_nan=False))
         except OSError as error:
             self._pending = step
             raise self._failed(error) from error
