@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from evaluators.errors import ScoreError
 from uvim_fsq.types import Bool, Float, Int, Num
 
 
@@ -53,8 +54,9 @@ class MeanPredictor:
 
     def _totals(self) -> tuple[np.ndarray, np.ndarray]:
         if self._sums is None or not self._counts.any():
-            raise ValueError(
-                "the mean predictor has seen no valid pixel: update it with training targets first."
+            raise ScoreError(
+                "the training targets have no valid pixel, which the mean predictor is the mean of: "
+                "look at the training data."
             )
         return self._sums, self._counts
 
@@ -100,7 +102,8 @@ class ModePredictor:
 
     def _totals(self) -> np.ndarray:
         if self._counts is None or not self._counts.any():
-            raise ValueError(
-                "the mode predictor has seen no class: update it with training targets first."
+            raise ScoreError(
+                "the training targets have no pixel of a class, which the mode predictor counts: look "
+                "at the training data."
             )
         return self._counts

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from evaluators.errors import ScoreError
 from uvim_fsq.types import Bool, Num
 
 METRICS = ("rmse", "abs_rel", "log10", "delta1", "delta2", "delta3")
@@ -96,11 +97,11 @@ class DepthEvaluator:
     def aggregate(self, stats: Sequence[Mapping[str, Any]]) -> dict[str, float | int]:
         """Mean metrics, `images` that were scored and `images_without_depth` that were not.
 
-        Raises ValueError if no picture has a valid pixel.
+        Raises ScoreError if no picture has a valid pixel.
         """
         scored = [each for each in stats if each["valid_pixels"] > 0]
         if not scored:
-            raise ValueError(
+            raise ScoreError(
                 f"none of the {len(stats)} pictures has a pixel with depth between "
                 f"{self.min_depth} and {self.max_depth} metres: check the unit of the depth maps."
             )

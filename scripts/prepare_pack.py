@@ -35,8 +35,10 @@ def add_pack_command(commands) -> None:
     add("--part", choices=parts, default="both", help="(default: both)")
     share = "held out where FOLDER has no validation part (default: 0.1)"
     add("--validation-fraction", type=float, default=0.1, metavar="SHARE", help=share)
-    units = "of 16-bit depth PNGs (default: 1000, millimetres)"
-    add("--units-per-metre", type=float, default=1000.0, metavar="UNITS", help=units)
+    units = "of depth (default: whole numbers are millimetres, 1000, and floats metres)"
+    add("--units-per-metre", type=float, metavar="UNITS", help=units)
+    split_by = "what is held out: whole folders of frames (default), or each by itself (default of pictures)"
+    add("--split-by", choices=("folder", "file"), help=split_by)
     add("--skip-broken", action="store_true", help="leave broken files out")
     add("--threads", type=int, help="(default: one for each core)")
     add(
@@ -103,11 +105,21 @@ def _open(kind: str, part: str, options):
         validation_fraction=options.validation_fraction,
         skip_broken=options.skip_broken,
     )
+    from uvim_fsq.data.errors import DataError
+
     if kind == "coco":
+        if options.split_by is not None or options.units_per_metre is not None:
+            raise DataError(
+                "--split-by and --units-per-metre are not for COCO's format: leave them out"
+            )
         from uvim_fsq.data.coco import CocoPanopticFolder
 
         return CocoPanopticFolder(options.folder, **shared)
+    if options.split_by is not None:
+        shared["split_by"] = options.split_by
     if kind == "pictures":
+        if options.units_per_metre is not None:
+            raise DataError("--units-per-metre is of depth, and pictures have none")
         from uvim_fsq.data.pictures import PictureFolder
 
         return PictureFolder(options.folder, **shared)

@@ -78,7 +78,7 @@ def check_data(task: TaskConfig, data: DataConfig) -> None:
             "data.name must name a TFDS dataset such as nyu_depth_v2, found none: add "
             "--data.name NAME",
         )
-        positive("data.units_per_metre", data.units_per_metre)
+        _check_units(data.units_per_metre)
         return
     require(
         bool(data.path),
@@ -86,10 +86,15 @@ def check_data(task: TaskConfig, data: DataConfig) -> None:
         "--data.path FOLDER",
     )
     if isinstance(data, FolderConfig):
-        positive("data.units_per_metre", data.units_per_metre)
+        _check_units(data.units_per_metre)
     if not isinstance(data, RecordsConfig):
         require(
             0 < data.validation_fraction < 1,
             "data.validation_fraction must lie between 0 and 1, found "
             f"{data.validation_fraction}",
         )
+
+
+def _check_units(units_per_metre: float | None) -> None:
+    if units_per_metre is not None:
+        positive("data.units_per_metre", units_per_metre)

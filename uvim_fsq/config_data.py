@@ -111,10 +111,12 @@ class FolderConfig:
     """The folder; it may have the parts `train/` and `validation/`."""
     evaluation_path: str = ""
     """A folder to score on in the end; by default the validation part of `path`."""
-    units_per_metre: float = 1000.0
-    """Of 16-bit depth PNGs; 1000 is millimetres."""
+    units_per_metre: float | None = None
+    """Of all depth files; by default whole numbers are millimetres (1000) and floats metres (1)."""
     validation_fraction: float = 0.1
     """Share of the frames held out, by a hash of their names, where there is no validation part."""
+    split_by: Literal["folder", "file"] = "folder"
+    """What is held out: whole folders of frames, as videos must be, or frame by frame."""
     skip_broken: bool = False
     """Leave broken files out instead of stopping."""
 
@@ -147,6 +149,8 @@ class PicturesConfig:
     """A folder to score on in the end; by default the validation part of `path`."""
     validation_fraction: float = 0.1
     """Share of the pictures held out, by a hash of their names, where there is no validation part."""
+    split_by: Literal["folder", "file"] = "file"
+    """What is held out: picture by picture, or whole folders, as frames of films must be."""
     skip_grey: bool = True
     """Leave pictures without colour out, which teach that the world is grey."""
     skip_broken: bool = False
@@ -185,8 +189,8 @@ class TfdsConfig:
     """For another dataset: pairs of our field (image, depth, panoptic, segments) and its name there."""
     categories: str = ""
     """For another panoptic dataset: a JSON with a list `categories` as in COCO's files."""
-    units_per_metre: float = 1000.0
-    """Of depth in whole numbers."""
+    units_per_metre: float | None = None
+    """Of depth; by default whole numbers are millimetres (1000) and floats metres (1)."""
 
 
 DataConfig = (

@@ -17,7 +17,7 @@ from uvim_fsq.config import ConfigError, RunConfig
 from uvim_fsq.errors import nearest
 from uvim_fsq.files import write_text
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file. Raised when a reader of the old one would misread the new one."""
 
 
@@ -42,6 +42,23 @@ def from_dict(data: Any, cls: type = RunConfig, path: str = "") -> Any:
     `path` is where `data` stands in the settings, for messages.
     """
     return _read_dataclass(data, (cls,), path)
+
+
+def upgraded(data: dict[str, Any], version: int) -> dict[str, Any]:
+    """The settings of a file of an older format, written so that they mean what they meant.
+
+    Format 1 applied `units_per_metre` to whole numbers alone, and held frames out one by one.
+    """
+    source = data.get("data")
+    if version >= 2 or not isinstance(source, dict):
+        return data
+    source = dict(source)
+    if source.get("kind") in ("folder", "tfds"):
+        if source.get("units_per_metre") == 1000.0:
+            source["units_per_metre"] = None
+    if source.get("kind") == "folder":
+        source.setdefault("split_by", "file")
+    return {**data, "data": source}
 
 
 def fingerprint(*parts: Any) -> str:
@@ -96,7 +113,7 @@ def load(path: str | Path) -> RunConfig:
             f"formats up to {FORMAT}: update uvim-fsq."
         )
     try:
-        return from_dict(data)
+        return from_dict(upgraded(data, version))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 

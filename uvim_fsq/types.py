@@ -34,7 +34,8 @@ DType = Any
 
 Example = Mapping[str, Any]
 """One example of a source: `image` uint8 (h w 3), `id` str, and what its labels are:
-`depth` float32 (h w) in metres with 0 where it is missing, `panoptic` int32 (h w) with the
+`depth` float32 (h w) in metres with 0 where it is missing (and `depth_limit`, the metres that the largest
+number of its file stands for, where that is of 16 bits), `panoptic` int32 (h w) with the
 segment id of each pixel, 0 for void, and `segments`, a list of dicts (`id`, `category_id`, `iscrowd`,
 `area` in pixels). Panoptic predictions have the same form."""
 

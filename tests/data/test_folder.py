@@ -148,8 +148,8 @@ def spoil(frames):
     (frames / "rgb" / "006.png").write_text("no picture")
     cv2.imwrite(str(frames / "rgb" / "007.jpg"), np.ones((12, 16, 3), np.uint8))
     return {
-        "000": "no depth map depth/000",
-        "001": "no picture rgb/001",
+        "000": "no depth map has its name",
+        "001": "no image has its name",
         "002": "the PNG is truncated",
         "003": "the PNG is truncated",
         "004": "its size, 12 x 15, is not that of its picture 004.png, 12 x 16",
@@ -203,10 +203,10 @@ def test_paths_that_are_no_dataset(tmp_path):
     with pytest.raises(DataError, match="expected rgb/ and depth/.*found rgb"):
         RgbdFolder(empty)
     (empty / "depth").mkdir()
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="hold no images and no depth maps"):
         RgbdFolder(empty)
     (tmp_path / "parts" / "train" / "rgb").mkdir(parents=True)
-    with pytest.raises(DataError, match="no depth/ beside it"):
+    with pytest.raises(DataError, match="found nothing|found rgb"):
         RgbdFolder(tmp_path / "parts")
 
 

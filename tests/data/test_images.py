@@ -9,9 +9,6 @@ from PIL import Image
 
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.images import (
-    read_depth,
-    read_depth_npy,
-    read_depth_png,
     read_image,
     to_rgb_uint8,
 )
@@ -239,61 +236,6 @@ def test_arrays_of_any_mode_become_rgb(picture):
 def test_arrays_that_are_no_picture_are_refused(array, error):
     with pytest.raises(error, match="expected"):
         to_rgb_uint8(array)
-
-
-def test_depth_png_in_millimetres_and_other_units(tmp_path):
-    cv2.imwrite(str(tmp_path / "d.png"), np.array([[0, 1500, 65535]], np.uint16))
-    depth = read_depth_png(tmp_path / "d.png")
-    np.testing.assert_allclose(depth, [[0, 1.5, 65.535]], rtol=1e-6)
-    assert depth.dtype == np.float32
-    np.testing.assert_allclose(read_depth(tmp_path / "d.png", 5000.0)[0, 1], 0.3)
-
-
-@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
-def test_eight_bit_depth_is_refused(tmp_path, shape):
-    cv2.imwrite(str(tmp_path / "d.png"), np.zeros(shape, np.uint8))
-    with pytest.raises(BrokenFileError, match=r"16-bit PNG.*found 8 bits"):
-        read_depth_png(tmp_path / "d.png")
-
-
-def test_colour_depth_and_jpeg_depth_are_refused(tmp_path, picture):
-    cv2.imwrite(str(tmp_path / "d.png"), np.zeros((4, 5, 3), np.uint16))
-    with pytest.raises(BrokenFileError, match="with 3"):
-        read_depth_png(tmp_path / "d.png")
-    save(tmp_path / "d.jpg", picture)
-    with pytest.raises(BrokenFileError, match="another format"):
-        read_depth(tmp_path / "d.jpg")
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_depth_npy_marks_what_is_missing(tmp_path, dtype):
-    values = np.array([[1.5, 0, -1], [np.nan, np.inf, 2.25]], dtype)
-    np.save(tmp_path / "d.npy", values)
-    depth = read_depth(tmp_path / "d.npy")
-    assert depth.dtype == np.float32
-    np.testing.assert_array_equal(depth, np.float32([[1.5, 0, 0], [0, 0, 2.25]]))
-    np.save(tmp_path / "d.npy", values[..., None])
-    np.testing.assert_array_equal(read_depth_npy(tmp_path / "d.npy"), depth)
-
-
-def test_npy_that_is_no_depth_is_refused(tmp_path):
-    path = tmp_path / "d.npy"
-    np.save(path, np.zeros((4, 5), np.uint16))
-    with pytest.raises(BrokenFileError, match="floats in metres.*uint16"):
-        read_depth(path)
-    np.save(path, np.zeros((4, 5, 2), np.float32))
-    with pytest.raises(BrokenFileError, match=r"\(4, 5, 2\)"):
-        read_depth(path)
-    np.save(path, np.zeros((40, 50), np.float32))
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(BrokenFileError, match="cannot be read"):
-        read_depth(path)
-    with pytest.raises(BrokenFileError, match="cannot be read"):
-        read_depth(tmp_path / "none.npy")
-    np.savez(tmp_path / "z.npz", a=np.zeros(3))
-    (tmp_path / "z.npz").rename(path)
-    with pytest.raises(BrokenFileError, match="archive"):
-        read_depth(path)
 
 
 def test_real_pictures_of_every_kind(real_data):

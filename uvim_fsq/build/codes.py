@@ -151,7 +151,7 @@ def _open_parts(config: RunConfig, part: str, limit: int | None) -> list[Part]:
     first = 0
     for name in _distinct_parts(config.data) if part == "all" else (part,):
         source = build_source(config.data, name)
-        check_source(config.task, source)
+        check_source(config.task, source, name)
         count = len(source) if limit is None else min(len(source), limit - first)
         if count:
             parts.append(Part(name, source, first, count))

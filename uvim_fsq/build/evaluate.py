@@ -69,8 +69,8 @@ def evaluate_run(
     inference = load_inference(held)
     config = dataclasses.replace(config, **(changes or {}))
     source, training = (build_source(config.data, name) for name in (part, "train"))
-    for each in (source, training):
-        check_source(config.task, each)
+    for name, each in ((part, source), ("train", training)):
+        check_source(config.task, each, name)
     chosen = _chosen(config.evaluation, source)
     scoring = build_scoring(config.task)
     threads = config.loader_threads or None

@@ -64,6 +64,7 @@ def _folder(
         from uvim_fsq.data.coco import CocoPanopticFolder
 
         return CocoPanopticFolder(path, **shared)
+    shared["split_by"] = config.split_by
     if isinstance(config, PicturesConfig):
         from uvim_fsq.data.pictures import PictureFolder
 

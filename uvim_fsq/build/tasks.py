@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from uvim_fsq.build.depth_values import say_depth
 from uvim_fsq.config import (
     CategoryConfig,
     ColorizationConfig,
@@ -110,11 +111,12 @@ def with_categories(config: RunConfig, source: Source) -> RunConfig:
     return replace(config, task__categories=categories, task__classes=classes)
 
 
-def check_source(task: TaskConfig, source: Source) -> None:
-    """Looks at the first example.
+def check_source(task: TaskConfig, source: Source, name: str = "the data") -> None:
+    """Looks at the first example, and at the values of depth, which it prints.
 
     Raises:
-      DataError: if the source lacks the task's labels, or has other categories than the model.
+      DataError: if the source lacks the task's labels, has other categories than the model, or depth
+        that cannot be.
     """
     example = source[0]
     missing = [name for name in _LABELS[task.kind] if name not in example]
@@ -123,6 +125,8 @@ def check_source(task: TaskConfig, source: Source) -> None:
             f"the {task.kind} task needs examples with {' and '.join(missing)}, and this source "
             f"has {', '.join(sorted(example))}: choose another --source or other data"
         )
+    if isinstance(task, DepthConfig):
+        say_depth(name, task, source)
     if isinstance(task, PanopticConfig) and task.categories:
         known = {(c.id, c.name) for c in task.categories}
         unknown = [c.name for c in source.categories if (c.id, c.name) not in known]

@@ -86,8 +86,8 @@ def train(
         part: build_source(config.data, part) for part in ("train", "validation")
     }
     config = with_categories(config, sources["train"])
-    for source in sources.values():
-        check_source(config.task, source)
+    for part, source in sources.items():
+        check_source(config.task, source, part)
     task = build_task(config.task)
     frozen = None if given is None else load_frozen_stage1(given, config)
     seed = config.seed if stage2_seed is None else stage2_seed

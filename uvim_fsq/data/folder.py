@@ -1,30 +1,38 @@
 """Folders of pictures with depth maps."""
 
-import csv
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from uvim_fsq.data.errors import DataError
-from uvim_fsq.data.images import (
-    DEPTH_SUFFIXES,
-    PICTURE_SUFFIXES,
-    read_depth,
-    read_image,
+from uvim_fsq.data.depth_files import (
+    depth_limit,
+    read_stored_depth,
+    to_metres,
 )
+from uvim_fsq.data.depth_units import find_index, read_units, says_units
+from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.images import read_oriented
+from uvim_fsq.data.listing import say_once
+from uvim_fsq.data.orientation import swaps_sides, turn
+from uvim_fsq.data.pairs import Pairs, find_pairs, role_folders
 from uvim_fsq.data.scan import Files, cache_directory, cache_name, scan
 from uvim_fsq.data.splits import (
     Split,
+    SplitBy,
     check_folder,
     check_split,
     choose_ids,
     contents,
     find_parts,
-    list_files,
+    folder_of,
+    part_of,
     report,
+    say_beside,
+    say_deeper_parts,
 )
-from uvim_fsq.types import Category
+from uvim_fsq.types import Category, UInt8
 
 _LAYOUT = "rgb/ and depth/, or train/ and validation/ with rgb/ and depth/ in each"
 
@@ -32,14 +40,21 @@ _LAYOUT = "rgb/ and depth/, or train/ and validation/ with rgb/ and depth/ in ea
 class RgbdFolder:
     """Pictures in `rgb/` and depth maps in `depth/`, matched by name without its ending.
 
-    Depth is a 16-bit PNG (`units_per_metre`, 1000 for millimetres; 0 is missing) or a `.npy` of
-    metres (0, NaN and infinite are missing), of the same size as its picture. An `index.csv`
-    beside `rgb/` with the columns `name` and `units_per_metre` gives the unit of single files.
+    Other layouts are found too, as `SCENE/rgb/` with `SCENE/depth/` or `a_rgb.png` with `a_depth.png`: see
+    `uvim_fsq.data.pairs`.
 
-    The folder may have the parts `train/` and `validation/` (or `val/`, `test/`). Without a
-    validation part, an example goes to validation if a hash of its id falls below
-    `validation_fraction`: the same on every machine, and no example changes sides when others
-    are added. `split="all"` takes every example of every part.
+    Depth is whole numbers (a 16-bit PNG or TIFF, a `.npy`; 0 is missing), 1,000 of which are a metre, or
+    floats in metres (`.npy`, `.npz`, TIFF, PFM; 0, NaN and infinite are missing), of the same size as its
+    picture; `units_per_metre`, where it is given, holds for both. An `index.csv` with the columns
+    `name` and `units_per_metre` gives the unit of single files. Where the picture's file says that it is
+    to be turned (EXIF), depth is taken as it is stored and turned along, unless its size is that
+    of the turned picture alone.
+
+    The folder may have the parts `train/` and `validation/` (or another name of `PART_NAMES`). Without a
+    validation part, a folder of frames goes to validation if a hash of its name falls below
+    `validation_fraction`: the same on every machine, and none changes sides when others are added. With
+    `split_by="file"`, and for frames that lie in no folder, each goes by itself. `split="all"` takes
+    every example of every part.
 
     At construction every file is decoded once; the result is kept below `cache_dir` (default:
     the environment variable UVIM_FSQ_CACHE, or `~/.cache/uvim_fsq`) until a file changes. All that
@@ -54,32 +69,50 @@ class RgbdFolder:
         self,
         path: str | Path,
         split: Split = "train",
-        units_per_metre: float = 1000.0,
+        units_per_metre: float | None = None,
         validation_fraction: float = 0.1,
         skip_broken: bool = False,
         cache_dir: str | Path | None = None,
+        split_by: SplitBy = "folder",
     ):
-        if not units_per_metre > 0:
+        if units_per_metre is not None and not units_per_metre > 0:
             raise ValueError(f"units_per_metre must be positive, got {units_per_metre}")
         self.path = Path(path).expanduser()
-        parts, hashed = _find_parts(self.path, split)
+        check_split(split)
+        check_folder(self.path, _LAYOUT)
+        parts, hashed = find_parts(self.path, split)
+        say_beside(self.path, parts)
         files: dict[str, Files] = {}
-        problems: dict[str, str] = {}
-        self._units: dict[str, float] = {}
+        problems: list[str] = []
+        self._units: dict[str, float | None] = {}
         for part in parts:
-            units = _read_units(part / "index.csv")
-            for name, pair in _pair_files(part, problems).items():
-                example_id = (part / name).relative_to(self.path).as_posix()
-                files[example_id] = pair
-                self._units[example_id] = units.get(name, units_per_metre)
+            pairs = find_pairs(part)
+            _check_found(part, pairs)
+            problems += pairs.problems
+            prefix = "" if part == self.path else f"{part.name}/"
+            files |= {prefix + name: pair for name, pair in pairs.files.items()}
+            self._take_units(part, pairs.files, prefix)
+        _say_other_table(self.path, parts)
+        if hashed and (inner := _parts_of_ids(files, split)) is not None:
+            files, hashed = inner, False
         cache_file = cache_directory(cache_dir) / cache_name("rgbd", self.path)
         self._sizes, broken = scan(files, _check_pair, cache_file)
-        self.skipped: list[str] = [*problems.values(), *broken.values()]
+        self.skipped: list[str] = [*problems, *broken.values()]
         """One sentence for each example that was left out."""
         report(self.path, self.skipped, len(files) + len(problems), skip_broken)
         fraction = validation_fraction if hashed else None
-        self._ids = choose_ids(self.path, list(self._sizes), split, fraction)
+        if hashed:
+            say_deeper_parts(self.path, files)
+        alone = "" if parts == [self.path] else parts[0].name
+        self._ids = choose_ids(
+            self.path,
+            list(self._sizes),
+            split,
+            fraction,
+            (lambda name: folder_of(name, alone)) if split_by == "folder" else str,
+        )
         self._files = files
+        self._unit = units_per_metre
 
     @property
     def categories(self) -> tuple[Category, ...]:
@@ -90,9 +123,17 @@ class RgbdFolder:
         return len(self._ids)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """`image` uint8 (h w 3), `depth` float32 (h w) in metres with 0 missing, and `id`."""
-        image = read_image(self._files[self._ids[index]][0])
-        return {"image": image, "depth": self._depth(index), "id": self._ids[index]}
+        """`image` uint8 (h w 3), `depth` float32 (h w) in metres with 0 missing, and `id`.
+
+        Where depth is stored in 16 bits, `depth_limit` says how many metres its largest number is.
+        """
+        name = self._ids[index]
+        image, values = _read_pair(self._files[name])
+        unit = self._units.get(name)
+        unit = self._unit if unit is None else unit
+        example = {"image": image, "depth": to_metres(values, unit), "id": name}
+        limit = depth_limit(values.dtype, unit)
+        return example if limit is None else {**example, "depth_limit": limit}
 
     def reference(self, index: int) -> dict[str, Any]:
         """The example, which has its original size, and its `size` (height, width)."""
@@ -106,81 +147,68 @@ class RgbdFolder:
         """The picture's path without `rgb/` and its ending, as `0002` or `train/0002`."""
         return self._ids[index]
 
-    def _depth(self, index: int) -> np.ndarray:
-        name = self._ids[index]
-        return read_depth(self._files[name][1], self._units[name])
+    def _take_units(self, part: Path, files: Mapping[str, Files], prefix: str) -> None:
+        """Units of single frames from a part's `index.csv`, if it has one."""
+        index = find_index(part)
+        if index is not None:
+            units = read_units(index, files)
+            self._units |= {prefix + name: unit for name, unit in units.items()}
 
 
-def _find_parts(path: Path, split: Split) -> tuple[list[Path], bool]:
-    """The folders that hold the split, and whether it must be made by hashing."""
-    check_split(split)
-    check_folder(path, _LAYOUT)
-    if (path / "rgb").is_dir() and (path / "depth").is_dir():
-        return [path], split != "all"
-    parts, hashed = find_parts(path, split, _is_part)
-    if parts == [path]:
-        raise DataError(f"{path}: expected {_LAYOUT}, found {contents(path)}")
-    return parts, hashed
-
-
-def _is_part(folder: Path) -> bool:
-    if not (folder / "rgb").is_dir():
-        return False
-    if not (folder / "depth").is_dir():
-        raise DataError(f"{folder} has rgb/ but no depth/ beside it")
-    return True
-
-
-def _pair_files(part: Path, problems: dict[str, str]) -> dict[str, Files]:
-    """Match pictures and depth maps by name; what has no partner goes to `problems`."""
-    pictures = list_files(part / "rgb", PICTURE_SUFFIXES, problems)
-    depths = list_files(part / "depth", DEPTH_SUFFIXES, problems)
-    if not pictures:
+def _check_found(part: Path, pairs: Pairs) -> None:
+    """Refuse a folder that has no pairs at all, saying what lies there."""
+    if pairs.files:
+        return
+    if pairs.images.startswith("0") and pairs.depths.startswith("0"):
+        both = role_folders(part)
+        what = f"{both[0]} and {both[1]} hold" if both else f"{part} holds"
         raise DataError(
-            f"{part / 'rgb'} holds no pictures ({', '.join(PICTURE_SUFFIXES)})"
+            f"{what} no images and no depth maps: expected {_LAYOUT}, found {contents(part)}"
         )
-    for name, picture in pictures.items():
-        if name not in depths:
-            kinds = " or ".join(DEPTH_SUFFIXES)
-            problems[f"{part}:{name}"] = (
-                f"{picture}: no depth map depth/{name}({kinds})"
-            )
-    for name, depth in depths.items():
-        if name not in pictures:
-            problems[f"{part}:{name}"] = f"{depth}: no picture rgb/{name}.*"
-    return {n: (pictures[n], depths[n]) for n in sorted(pictures) if n in depths}
+    raise DataError(
+        f"{part}: found {pairs.images} and {pairs.depths}, none of which belong together: expected "
+        f"{_LAYOUT}, and one name for both files of a frame"
+    )
+
+
+def _say_other_table(path: Path, parts: list[Path]) -> None:
+    """Beside parts an `index.csv` has no place: one with units is refused, others are passed by."""
+    index = None if parts == [path] else find_index(path)
+    if index is None:
+        return
+    if says_units(index):
+        raise DataError(
+            f"{index}: units are read from an index.csv in each part, beside its rgb/: move it there"
+        )
+    say_once(f"{path}: passed by {index.name}, which has no column units_per_metre")
+
+
+def _parts_of_ids(files: dict[str, Files], split: Split) -> dict[str, Files] | None:
+    """The files of a split where `rgb/` and `depth/` have the parts in them; None for others."""
+    sides = {name: part_of(name.split("/")[0]) for name in files if "/" in name}
+    if len(sides) < len(files) or set(sides.values()) != {"train", "validation"}:
+        return None
+    return {name: pair for name, pair in files.items() if sides[name] == split}
+
+
+def _read_pair(files: Iterable[Path]) -> tuple[UInt8[np.ndarray, "h w 3"], np.ndarray]:
+    """A picture as it is looked at, and the numbers of its depth map, turned along if need be."""
+    picture, depth = files
+    image, number = read_oriented(picture)
+    values = read_stored_depth(depth)
+    upright = values.shape == image.shape[:2] and swaps_sides(number)
+    square = image.shape[0] == image.shape[1]
+    if number != 1 and (square or not upright):
+        values = turn(values, number)
+    return image, values
 
 
 def _check_pair(files: Files) -> tuple[int, int]:
-    picture, depth = files
-    height, width = read_image(picture).shape[:2]
-    # The unit does not matter for whether the file is good.
-    rows, columns = read_depth(depth).shape
-    if (rows, columns) != (height, width):
+    image, depth = _read_pair(files)
+    height, width = image.shape[:2]
+    if depth.shape != (height, width):
         raise DataError(
-            f"{depth}: its size, {rows} x {columns}, is not that of its picture "
-            f"{picture.name}, {height} x {width}"
+            f"{files[1]}: its size, {depth.shape[0]} x {depth.shape[1]}, is not that of its picture "
+            f"{files[0].name}, {height} x {width}"
         )
     return height, width
-
-
-def _read_units(index_file: Path) -> dict[str, float]:
-    """Units per metre by name, from an `index.csv` that has such a column."""
-    if not index_file.is_file():
-        return {}
-    units = {}
-    with index_file.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
-            name, value = row.get("name"), row.get("units_per_metre")
-            if not name or not value:
-                continue
-            try:
-                units[name] = float(value)
-            except ValueError:
-                units[name] = 0.0
-            if not 0 < units[name] < float("inf"):
-                raise DataError(
-                    f"{index_file}: units_per_metre of {name} is {value!r}, expected a "
-                    "positive number"
-                )
-    return units

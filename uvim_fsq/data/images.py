@@ -1,10 +1,13 @@
-"""Reading pictures and depth maps of any common kind, and refusing the broken ones.
+"""Reading pictures of any common kind, and refusing the broken ones.
 
 Files are checked to their end before they are decoded, because some decoders fill the rest of a
 truncated file with grey and say nothing. A JPEG whose compressed data was altered in the middle
 cannot be told from a good one; a PNG can, by its checksums.
 """
 
+import importlib
+import importlib.util
+import io
 import zlib
 from pathlib import Path
 
@@ -12,17 +15,23 @@ import cv2
 import numpy as np
 
 from uvim_fsq.data.errors import BrokenFileError
-from uvim_fsq.types import Float, Shaped, UInt8
+from uvim_fsq.data.file_kinds import file_kind
+from uvim_fsq.data.orientation import orientation, turn
+from uvim_fsq.types import Shaped, UInt8
 
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+"""Endings of what phones take photographs in; read where pillow-heif is installed."""
+
+_ENDINGS = ".jpg .jpeg .jpe .jfif .png .webp .avif .tif .tiff .bmp .dib .gif .ppm .pgm .pbm .pnm .jp2"
 PICTURE_SUFFIXES = (
-    ".jpg .jpeg .png .webp .tif .tiff .bmp .gif .ppm .pgm .pnm .jp2".split()
+    *_ENDINGS.split(),
+    *(HEIF_SUFFIXES if importlib.util.find_spec("pillow_heif") else ()),
 )
 """File name endings, in lower case, of pictures that `read_image` decodes."""
 
-DEPTH_SUFFIXES = (".png", ".npy")
-
-_PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8\xff"
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
 
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -30,23 +39,55 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
 
     Grey becomes three equal channels, a palette is looked up, CMYK is converted, 16 bits are
     scaled to 8 (`round(v / 257)`), floats are taken as [0, 1], transparency is put on white (in a
-    TIFF, on black). The EXIF orientation is applied, except in a picture with transparency. Of
-    an animation, the first frame. Raises `BrokenFileError` if the file cannot be read or is not whole.
+    TIFF, on black). The EXIF orientation is applied. Of an animation, the first frame. Raises
+    `BrokenFileError` if the file cannot be read or is not whole.
     """
+    return read_oriented(path)[0]
+
+
+def read_oriented(path: str | Path) -> tuple[UInt8[np.ndarray, "h w 3"], int]:
+    """What `read_image` gives, and the EXIF orientation, 1 to 8, that it was turned by."""
     data = read_whole_file(path)
-    picture = None
+    try:
+        picture = to_rgb_uint8(_decode_rgb(path, data))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, BrokenFileError):
+            raise
+        raise BrokenFileError(path, str(error)) from error
+    number = orientation(data)
+    # OpenCV turns a TIFF whatever it is told, and pillow-heif turns what it decodes.
+    turned = data.startswith(_TIFF_STARTS) or _is_heif(data)
+    return picture if turned else turn(picture, number), number
+
+
+def _decode_rgb(path: str | Path, data: bytes) -> np.ndarray:
+    """The pixels as they are stored, RGB, RGBA or grey, of any depth."""
+    if _is_heif(data) and HEIF_SUFFIXES[0] in PICTURE_SUFFIXES:
+        return _decode_heif(path, data)
     if _may_have_alpha(data):
         stored = decode(path, data, cv2.IMREAD_UNCHANGED)
         if stored.ndim == 3 and stored.shape[2] == 4:
-            picture = cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA)
-    if picture is None:
-        # IMREAD_COLOR_RGB would save this conversion, but it returns wrong values for 16 bits.
-        picture = decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            return cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA)
+    # IMREAD_COLOR_RGB would save the conversion, but it returns wrong values for 16 bits.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    if data.startswith(_TIFF_STARTS):
+        stored = decode(path, data, cv2.IMREAD_UNCHANGED)
+        if stored.ndim == 2 and stored.dtype not in (np.uint8, np.uint16):
+            return stored  # which OpenCV makes no colours of
+    return cv2.cvtColor(decode(path, data, flags), cv2.COLOR_BGR2RGB)
+
+
+def _is_heif(data: bytes) -> bool:
+    return (file_kind(data) or "").startswith("an HEIC")
+
+
+def _decode_heif(path: str | Path, data: bytes) -> np.ndarray:
+    pillow_heif = importlib.import_module("pillow_heif")
     try:
-        return to_rgb_uint8(picture)
-    except (TypeError, ValueError) as error:
-        raise BrokenFileError(path, str(error)) from error
+        heif = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+        return np.asarray(heif)
+    except (OSError, ValueError, RuntimeError, EOFError, SyntaxError) as error:
+        raise BrokenFileError(path, one_line(f"cannot be decoded: {error}")) from error
 
 
 def to_rgb_uint8(image: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "h w 3"]:
@@ -72,59 +113,6 @@ def to_rgb_uint8(image: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "h w 3"]
     # uint16: v / 65535 * 255 = v / 257.
     values = np.rint(unit * np.float32(255)).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))
-
-
-def read_depth(
-    path: str | Path, units_per_metre: float = 1000.0
-) -> Float[np.ndarray, "h w"]:
-    """Read a depth map, `.png` or `.npy`, as float32 metres with 0 where it is missing."""
-    if Path(path).suffix.lower() == ".npy":
-        return read_depth_npy(path)
-    return read_depth_png(path, units_per_metre)
-
-
-def read_depth_png(
-    path: str | Path, units_per_metre: float = 1000.0
-) -> Float[np.ndarray, "h w"]:
-    """Read a 16-bit grey PNG as float32 metres, `value / units_per_metre`; 0 is missing.
-
-    The default is millimetres. Raises `BrokenFileError` for a file that is not whole and for
-    any other kind of PNG: 8-bit depth is nearly always a picture made for the eye.
-    """
-    data = read_whole_file(path)
-    if not data.startswith(_PNG_START):
-        raise BrokenFileError(path, "expected a 16-bit grey PNG, found another format")
-    values = decode(path, data, cv2.IMREAD_UNCHANGED)
-    if values.dtype != np.uint16 or values.ndim != 2:
-        channels = 1 if values.ndim == 2 else values.shape[2]
-        raise BrokenFileError(
-            path,
-            f"expected a 16-bit PNG with one channel, found {8 * values.itemsize} bits "
-            f"with {channels}; store depth as 16-bit units, for example millimetres",
-        )
-    return values.astype(np.float32) / np.float32(units_per_metre)
-
-
-def read_depth_npy(path: str | Path) -> Float[np.ndarray, "h w"]:
-    """Read a NumPy file of floats in metres; NaN, infinite and negative become 0, missing."""
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BrokenFileError(path, _one_line(f"cannot be read: {error}")) from error
-    if not isinstance(values, np.ndarray):
-        values.close()
-        raise BrokenFileError(path, "expected one array, found an archive of arrays")
-    if values.ndim == 3 and values.shape[2] == 1:
-        values = values[..., 0]
-    if values.ndim != 2 or not np.issubdtype(values.dtype, np.floating):
-        raise BrokenFileError(
-            path,
-            "expected floats in metres of shape (h, w), found "
-            f"{values.dtype} of shape {values.shape}",
-        )
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinite: missing
-        metres = values.astype(np.float32)
-    return np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(0))
 
 
 def _to_unit_range(image: np.ndarray) -> np.ndarray:
@@ -154,7 +142,7 @@ def read_whole_file(path: str | Path) -> bytes:
         raise BrokenFileError(path, f"cannot be read: {error.strerror}") from error
     if not data:
         raise BrokenFileError(path, "the file is empty")
-    if data.startswith(_PNG_START):
+    if data.startswith(PNG_START):
         _check_png(path, data)
     elif data.startswith(_JPEG_START) and not _jpeg_ends(data):
         raise BrokenFileError(path, "the JPEG is truncated: it has no end marker")
@@ -163,7 +151,7 @@ def read_whole_file(path: str | Path) -> bytes:
 
 def _check_png(path: str | Path, data: bytes) -> None:
     """Walk the chunks (length, type, content, checksum) up to the closing one."""
-    view, start = memoryview(data), len(_PNG_START)
+    view, start = memoryview(data), len(PNG_START)
     while start + 12 <= len(data):
         end = start + 12 + int.from_bytes(view[start : start + 4], "big")
         if end > len(data):
@@ -191,14 +179,14 @@ def _jpeg_ends(data: bytes) -> bool:
 
 
 def _may_have_alpha(data: bytes) -> bool:
-    if data.startswith(_PNG_START):
+    if data.startswith(PNG_START):
         # Byte 25 is the colour type, whose bit 4 is alpha; tRNS makes a colour transparent.
         return (
             bool(int.from_bytes(data[25:26]) & 4)
             or b"tRNS" in data[: data.find(b"IDAT")]
         )
     # OpenCV returns the colours of a TIFF already multiplied by its alpha.
-    return not data.startswith((_JPEG_START, b"BM", b"II*\0", b"MM\0*"))
+    return not data.startswith((_JPEG_START, b"BM", *_TIFF_STARTS))
 
 
 def decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
@@ -206,11 +194,16 @@ def decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise BrokenFileError(path, _one_line(f"cannot be decoded: {error}")) from error
+        kind = file_kind(data)
+        reason = f"it is {kind}" if kind else f"cannot be decoded: {error}"
+        raise BrokenFileError(path, one_line(reason)) from error
     if decoded is None:
-        raise BrokenFileError(path, "it is not a picture, or it is damaged")
+        kind = file_kind(data)
+        reason = f"it is {kind}" if kind else "it is not a picture, or it is damaged"
+        raise BrokenFileError(path, reason)
     return decoded
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text without line breaks, for messages."""
     return " ".join(text.split())

@@ -9,18 +9,21 @@ import numpy as np
 
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.folder import RgbdFolder
+from uvim_fsq.data.listing import list_files, say_once
 from uvim_fsq.data.scan import Files, cache_directory, cache_name, scan
 from uvim_fsq.data.source import Source
 from uvim_fsq.data.splits import (
-    PART_NAMES,
     Split,
+    SplitBy,
     check_folder,
     check_split,
     choose_ids,
     contents,
     find_parts,
-    list_files,
+    folder_of,
+    is_part_name,
     report,
+    say_beside,
 )
 from uvim_fsq.types import Category, Float, UInt8
 
@@ -65,12 +68,21 @@ class NyuH5Folder:
         if (self.path / _ARCHIVE).is_dir():
             self.path = self.path / _ARCHIVE
         parts, hashed = find_parts(self.path, split)
-        problems: dict[str, str] = {}
+        say_beside(self.path, parts)
+        problems: list[str] = []
         self._files: dict[str, Files] = {}
         for part in parts:
-            prefix = "" if part == self.path else f"{part.name}/"
-            frames = list_files(part, _SUFFIXES, problems)
-            self._files |= {prefix + name: (file,) for name, file in frames.items()}
+            listing = list_files(part, _SUFFIXES)
+            listing.say()
+            problems += listing.problems
+            for below, file in listing.files.items():
+                name = "" if part == self.path else f"{part.name}/"
+                name += below.with_suffix("").as_posix()
+                if name in self._files:
+                    other = self._files[name][0].name
+                    problems.append(f"{file}: another file, {other}, has its name")
+                else:
+                    self._files[name] = (file,)
         if not self._files:
             raise DataError(
                 f"{self.path}: expected {_LAYOUT}, found no .h5 file among "
@@ -78,11 +90,11 @@ class NyuH5Folder:
             )
         cache_file = cache_directory(cache_dir) / cache_name("h5", self.path)
         self._sizes, broken = scan(self._files, _check_frame, cache_file)
-        self.skipped: list[str] = [*problems.values(), *broken.values()]
+        self.skipped: list[str] = [*problems, *broken.values()]
         """One sentence for each frame that was left out."""
         report(self.path, self.skipped, len(self._files) + len(problems), skip_broken)
         fraction = validation_fraction if hashed else None
-        self._ids = choose_ids(self.path, list(self._sizes), split, fraction, _scene)
+        self._ids = choose_ids(self.path, list(self._sizes), split, fraction, folder_of)
 
     @property
     def categories(self) -> tuple[Category, ...]:
@@ -110,26 +122,39 @@ class NyuH5Folder:
 def open_depth_folder(
     path: str | Path,
     split: Split = "train",
-    units_per_metre: float = 1000.0,
+    units_per_metre: float | None = None,
     validation_fraction: float = 0.1,
     skip_broken: bool = False,
     cache_dir: str | Path | None = None,
+    split_by: SplitBy = "folder",
 ) -> Source:
     """A folder with depth, of whichever layout it is: `NyuH5Folder` or `RgbdFolder`.
 
-    `rgb/` makes it the second, else files .h5 make it the first. `units_per_metre` is of the 16-bit
-    PNGs; HDF5 files hold metres. Raises `DataError` for a folder of neither layout.
+    `rgb/` makes it the second, else files .h5 make it the first, which hold metres, and whose scenes
+    always stay together. Raises `DataError` for a folder of neither layout.
     """
     folder = Path(path).expanduser()
     check_folder(folder, _EITHER_LAYOUT)
-    parts = [folder, *(folder / n for names in PART_NAMES.values() for n in names)]
-    if any((part / "rgb").is_dir() for part in parts):
-        return RgbdFolder(
-            folder, split, units_per_metre, validation_fraction, skip_broken, cache_dir
-        )
-    if _holds_h5(folder):
+    places = [folder, *(part for part in folder.iterdir() if is_part_name(part.name))]
+    if not any((place / "rgb").is_dir() for place in places) and _holds_h5(folder):
+        if units_per_metre is not None:
+            raise DataError(
+                f"{folder}: its .h5 files hold metres, so leave --data.units-per-metre out"
+            )
+        if split_by == "file":
+            say_once(
+                f"{folder}: frames of one scene in .h5 files stay together all the same"
+            )
         return NyuH5Folder(folder, split, validation_fraction, skip_broken, cache_dir)
-    raise DataError(f"{folder}: expected {_EITHER_LAYOUT}, found {contents(folder)}")
+    return RgbdFolder(
+        folder,
+        split,
+        units_per_metre,
+        validation_fraction,
+        skip_broken,
+        cache_dir,
+        split_by,
+    )
 
 
 def read_frame(
@@ -200,10 +225,6 @@ def _holds_h5(folder: Path) -> bool:
     """Whether there is an .h5 file in the folder or up to three folders below it."""
     patterns = (f"{'*/' * depth}*{end}" for depth in range(5) for end in _SUFFIXES)
     return any(next(folder.glob(pattern), None) for pattern in patterns)
-
-
-def _scene(name: str) -> str:
-    return name.rpartition("/")[0]
 
 
 def _check_frame(files: Files) -> tuple[int, int]:

@@ -77,6 +77,9 @@ def make_record(
     if changes.millimetres and "depth" in example:
         counts = np.rint(example["depth"] * np.float32(1000))
         example["depth"] = counts / np.float32(1000)
+        if limit := example.get("depth_limit"):
+            rounded = np.rint(np.float32(limit) * np.float32(1000)) / np.float32(1000)
+            example["depth_limit"] = float(rounded)
     jpeg = None
     if max_side is not None and max(example["image"].shape[:2]) > max_side:
         example = shrink(example, max_side)

@@ -1,6 +1,8 @@
 """Folders of pictures without labels, for colorization."""
 
 import logging
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -8,17 +10,21 @@ import numpy as np
 
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.images import PICTURE_SUFFIXES, read_image
+from uvim_fsq.data.listing import list_files
 from uvim_fsq.data.scan import Files, cache_directory, cache_name, scan
 from uvim_fsq.data.splits import (
     Split,
+    SplitBy,
     check_folder,
     check_split,
     choose_ids,
     contents,
     find_parts,
-    list_files,
+    folder_of,
     refuse,
     report,
+    say_beside,
+    say_deeper_parts,
 )
 from uvim_fsq.types import Category, UInt8
 
@@ -39,7 +45,8 @@ class PictureFolder:
 
     The folder may have the parts `train/` and `validation/` (or `val/`, `test/`); what lies beside
     them is not read then. Without a validation part, a picture goes to validation if a hash of
-    its id falls below `validation_fraction`, as for `RgbdFolder`.
+    its id falls below `validation_fraction`, as for `RgbdFolder`; with `split_by="folder"` the pictures
+    of a folder stay together, as frames of a film should, and pictures by classes should not.
 
     `file_list` is a text file with one path below the folder in each line. These pictures are
     taken, in its order and from whatever part: the list takes the place of the split.
@@ -63,11 +70,12 @@ class PictureFolder:
         skip_grey: bool = True,
         skip_broken: bool = False,
         cache_dir: str | Path | None = None,
+        split_by: SplitBy = "file",
     ):
         self.path = Path(path).expanduser()
         check_split(split)
         check_folder(self.path, _LAYOUT)
-        problems: dict[str, str] = {}
+        problems: list[str] = []
         if file_list is None:
             self._files, hashed = _find_pictures(self.path, split, problems)
         else:
@@ -75,14 +83,17 @@ class PictureFolder:
             self._files, hashed = listed, False
         cache_file = cache_directory(cache_dir) / cache_name("pictures", self.path)
         colours, broken = scan(self._files, _check_picture, cache_file)
-        self.skipped: list[str] = [*problems.values(), *broken.values()]
+        self.skipped: list[str] = [*problems, *broken.values()]
         """One sentence for each picture that cannot be used and was left out."""
         count = len(self._files) + len(problems)
         report(self.path, self.skipped, count, skip_broken)
         self.grey = _leave_out_grey(self.path, colours) if skip_grey else []
         """The ids of the pictures that were left out because they are grey."""
         fraction = validation_fraction if hashed else None
-        self._ids = choose_ids(self.path, list(colours), split, fraction)
+        if hashed:
+            say_deeper_parts(self.path, self._files)
+        group = folder_of if split_by == "folder" else self._without_ending
+        self._ids = choose_ids(self.path, list(colours), split, fraction, group)
 
     @property
     def categories(self) -> tuple[Category, ...]:
@@ -107,8 +118,15 @@ class PictureFolder:
         return self._files[self._ids[index]][0]
 
     def example_id(self, index: int) -> str:
-        """The picture's path below the folder without its ending, as `train/cat/0002`."""
+        """The picture's path below the folder without its ending, as `train/cat/0002`.
+
+        Two pictures that differ in their endings alone keep these, and the same side of the split.
+        """
         return self._ids[index]
+
+    def _without_ending(self, name: str) -> str:
+        suffix = self._files[name][0].suffix
+        return name.removesuffix(suffix) if name.endswith(suffix) else name
 
 
 def colour_levels(image: UInt8[np.ndarray, "h w 3"]) -> int:
@@ -121,21 +139,34 @@ def colour_levels(image: UInt8[np.ndarray, "h w 3"]) -> int:
 
 
 def _find_pictures(
-    path: Path, split: Split, problems: dict[str, str]
+    path: Path, split: Split, problems: list[str]
 ) -> tuple[dict[str, Files], bool]:
     """The pictures by id, and whether the split must be made by hashing."""
     parts, hashed = find_parts(path, split)
+    say_beside(path, parts)
     files: dict[str, Files] = {}
     for part in parts:
-        pictures = list_files(part, PICTURE_SUFFIXES, problems)
-        if not pictures:
+        listing = list_files(part, PICTURE_SUFFIXES)
+        listing.say()
+        problems += listing.problems
+        if not listing.files:
             raise DataError(
                 f"{part} holds no pictures ({', '.join(PICTURE_SUFFIXES)}), only "
                 f"{contents(part)}"
             )
         prefix = "" if part == path else f"{part.name}/"
-        files |= {prefix + name: (picture,) for name, picture in pictures.items()}
+        files |= _by_id(listing.files, prefix)
     return files, hashed
+
+
+def _by_id(pictures: Mapping[PurePosixPath, Path], prefix: str) -> dict[str, Files]:
+    """The files by id: the path without the ending, or with it where another has the same."""
+    names = {below: below.with_suffix("").as_posix() for below in pictures}
+    shared = Counter(names.values())
+    return {
+        prefix + (name if shared[name] == 1 else below.as_posix()): (pictures[below],)
+        for below, name in names.items()
+    }
 
 
 def _listed_pictures(path: Path, file_list: Path) -> dict[str, Files]:
@@ -145,28 +176,27 @@ def _listed_pictures(path: Path, file_list: Path) -> dict[str, Files]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise DataError(f"{file_list}: the list cannot be read: {reason}") from error
-    files: dict[str, Files] = {}
+    files: dict[PurePosixPath, Path] = {}
     problems = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         name = PurePosixPath(line.strip())
-        example_id = name.with_suffix("").as_posix()
         problem = ""
         if name.is_absolute() or ".." in name.parts:
             problem = f"expected a path below {path}"
         elif not (path / name).is_file():
             problem = f"there is no such file below {path}"
-        elif example_id in files:
+        elif name in files:
             problem = "the list has this name already"
         if problem:
             problems.append(f"line {number}, {line.strip()}: {problem}")
-        files.setdefault(example_id, (path / name,))
+        files.setdefault(name, path / name)
     if not files:
         raise DataError(f"{file_list}: expected one path in each line, found none")
     # A score on a list counts only for all of it: nothing can be left out.
     refuse(file_list, problems, f"of {len(lines)} lines are wrong; mend the list")
-    return files
+    return _by_id(files, "")
 
 
 def _check_picture(files: Files) -> tuple[int, int]:

@@ -1,24 +1,29 @@
-"""What the sources that read folders share: finding files and parts, splits, saying what is wrong.
+"""What the sources that read folders share: parts, splits by hash, saying what is wrong.
 
-A folder may come in parts, `train/` and `validation/` (or `val/`, `test/`). Where there is no
-validation part, an example goes to validation if a hash of its id falls below a given fraction: the
-same on every machine, and no example changes sides when others are added.
+A folder may come in parts, `train/` and `validation/` or one of their other usual names. Where there is no
+validation part, an example goes to validation if a hash of its group falls below a given fraction: the
+same on every machine, and no example changes sides when others are added. A group is the example
+itself, or the folder that it lies in: frames of one video are much alike, and stay together.
 """
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.listing import say_once, text_link
 
 _log = logging.getLogger(__name__)
 
 Split = Literal["train", "validation", "all"]
-PART_NAMES = {"train": ("train",), "validation": ("validation", "val", "test")}
-"""The folders that hold a split, the first that is there counts."""
+SplitBy = Literal["folder", "file"]
+PART_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "test", "testing"),
+}
+"""The folders that hold a split, in lower case; the first that is there counts."""
 
 _LISTED = 10
 
@@ -44,11 +49,12 @@ def find_parts(
 ) -> tuple[list[Path], bool]:
     """The parts that hold the split, and whether it must still be made by hashing.
 
-    `is_part` says of a folder whether it is a part of such a dataset. A folder that has none is
-    one part itself. Raises `DataError` if there is only a validation part and the split is train.
+    `is_part` says of a folder whether it is a part of such a dataset. Names count in any case and with
+    a year behind, as `Train` and `val2017`. A folder that has none is one part itself. Raises
+    `DataError` if there is only a validation part and the split is train.
     """
     found = {
-        part: [path / name for name in names if is_part(path / name)][:1]
+        part: [place for place in _places(path, names) if is_part(place)][:1]
         for part, names in part_names.items()
     }
     both = found["train"] + found["validation"]
@@ -66,34 +72,76 @@ def find_parts(
     return both, True  # only train/: validation is a share of it
 
 
+def is_part_name(name: str) -> bool:
+    """Whether a folder's name is that of a part.
+
+    >>> is_part_name("Train"), is_part_name("val2017"), is_part_name("trains")
+    (True, True, False)
+    """
+    return any(_plain(name) in names for names in PART_NAMES.values())
+
+
+def part_of(name: str) -> str | None:
+    """The split that a folder of this name holds; None for other names.
+
+    >>> part_of("Valid"), part_of("kitchen")
+    ('validation', None)
+    """
+    return next((p for p, names in PART_NAMES.items() if _plain(name) in names), None)
+
+
+def _places(path: Path, names: Sequence[str]) -> list[Path]:
+    """Where the parts of these names would be, the likeliest first."""
+    entries = sorted(path.iterdir())
+    places = []
+    for name in names:
+        places += [path / name]
+        places += [e for e in entries if _plain(e.name) == name and e.name != name]
+    for place in places:
+        if place.is_file() and not place.suffix:
+            target = text_link(place)
+            lost = f"; it was a link to {target} once: make that anew" if target else ""
+            raise DataError(f"{place} is a file, expected a folder{lost}")
+    return places
+
+
+def _plain(name: str) -> str:
+    return name.lower().rstrip("0123456789")
+
+
+def say_beside(path: Path, used: Sequence[Path]) -> None:
+    """Log which folders beside the parts of a dataset are not read."""
+    if list(used) == [path]:
+        return
+    others = [
+        f"{entry.name}/"
+        for entry in sorted(path.iterdir())
+        if entry.is_dir() and not entry.name.startswith(".") and entry not in used
+    ]
+    if others:
+        parts = " and ".join(f"{part.name}/" for part in used)
+        say_once(
+            f"{path}: beside {parts}, {', '.join(others[:_LISTED])} is not read; "
+            "--data.evaluation-path names a folder to score on"
+        )
+
+
+def say_deeper_parts(path: Path, ids: Iterable[str]) -> None:
+    """Log that there are folders named like parts where none are looked for."""
+    names = {name for each in ids for name in each.split("/")[:-1]}
+    deeper = sorted(name for name in names if is_part_name(name))
+    if any(part_of(name) == "validation" for name in deeper):
+        say_once(
+            f"{path}: {', '.join(f'{name}/' for name in deeper)} lie deeper in it, and the split is by "
+            "hash all the same: give the folder that holds them as --data.path to use them"
+        )
+
+
 def contents(path: Path) -> str:
     """The first names in a folder, for messages."""
     names = sorted(entry.name for entry in path.iterdir())
     shown = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
     return shown or "nothing"
-
-
-def list_files(
-    folder: Path, suffixes: Iterable[str], problems: dict[str, str]
-) -> dict[str, Path]:
-    """The files below a folder with one of the endings, by path without ending, sorted.
-
-    What is hidden does not count. A file whose name is taken goes to `problems`.
-    """
-    files: dict[str, Path] = {}
-    # By parts: the order of paths, in a third of the time.
-    for path in sorted(folder.rglob("*"), key=lambda path: path.parts):
-        if path.suffix.lower() not in suffixes:
-            continue
-        name = os.path.splitext(path.relative_to(folder).as_posix())[0]
-        if name.startswith(".") or "/." in name:
-            continue
-        if name in files:
-            problems[str(path)] = (
-                f"{path}: another file, {files[name].name}, has its name"
-            )
-        files.setdefault(name, path)
-    return files
 
 
 def report(path: Path, problems: Sequence[str], count: int, skip_broken: bool) -> None:
@@ -118,6 +166,18 @@ def _first(problems: Sequence[str]) -> str:
     return shown + (f"\n  and {more} more" if more > 0 else "")
 
 
+def folder_of(name: str, part: str = "") -> str:
+    """The group of an example that stays with those in its folder; itself where it lies in none.
+
+    The folder of a part is none.
+
+    >>> folder_of("kitchen_0004/00051"), folder_of("00051"), folder_of("train/3", "train")
+    ('kitchen_0004', '00051', 'train/3')
+    """
+    folder = name.rpartition("/")[0]
+    return name if folder in ("", part) else folder
+
+
 def choose_ids(
     path: Path,
     ids: list[str],
@@ -129,7 +189,7 @@ def choose_ids(
 
     Raises `DataError` if none is left.
     """
-    chosen = ids if fraction is None else _hash_split(ids, split, fraction, group)
+    chosen = ids if fraction is None else _hash_split(path, ids, split, fraction, group)
     if not chosen:
         raise DataError(
             f"{path}: the part {split!r} is empty, of {len(ids)} usable "
@@ -139,7 +199,11 @@ def choose_ids(
 
 
 def _hash_split(
-    ids: list[str], split: Split, fraction: float, group: Callable[[str], str]
+    path: Path,
+    ids: list[str],
+    split: Split,
+    fraction: float,
+    group: Callable[[str], str],
 ) -> list[str]:
     """Validation is where the hash of the group is below `fraction`; neither side stays empty."""
 
@@ -154,5 +218,10 @@ def _hash_split(
         validation = {min(groups, key=place)}
     elif len(groups) > 1 and validation == groups:
         validation -= {max(groups, key=place)}
-    wanted = split == "validation"
-    return [name for name in ids if (group(name) in validation) == wanted]
+    held_out = {name for name in ids if group(name) in validation}
+    if len(groups) < len(ids):
+        say_once(
+            f"{path}: held out for validation {len(held_out)} of {len(ids)} examples, whole folders: "
+            f"{len(validation)} of {len(groups)}"
+        )
+    return [name for name in ids if (name in held_out) == (split == "validation")]

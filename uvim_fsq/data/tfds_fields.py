@@ -9,9 +9,10 @@ import numpy as np
 
 from uvim_fsq.data import coco_json
 from uvim_fsq.data.coco_categories import COCO_CATEGORIES
+from uvim_fsq.data.depth_files import depth_limit, to_metres
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.images import PICTURE_SUFFIXES
-from uvim_fsq.types import Category, Float, Int, Shaped
+from uvim_fsq.types import Category, Int, Shaped
 
 FIELDS = ("image", "depth", "panoptic", "segments", "id")
 """Our fields; `image` is needed, `panoptic` and `segments` come together."""
@@ -114,19 +115,18 @@ def category_ids(name: str, feature: Any, categories: Sequence[Category]) -> Lab
     )
 
 
-def to_metres(
-    depth: Shaped[np.ndarray, "..."], units_per_metre: float
-) -> Float[np.ndarray, "h w"]:
-    """Floats are metres, integers units; NaN, infinite and negative become 0, missing."""
+def to_depth(
+    depth: Shaped[np.ndarray, "..."], units_per_metre: float | None
+) -> dict[str, Any]:
+    """`depth` in metres, and its limit where it is of 16 bits, as of `RgbdFolder`."""
     depth = np.asarray(depth)
     if depth.ndim == 3 and depth.shape[2] == 1:
         depth = depth[..., 0]
     if depth.ndim != 2:
         raise DataError(f"expected depth of shape (h, w), found {depth.shape}")
-    metres = depth.astype(np.float32)
-    if np.issubdtype(depth.dtype, np.integer):
-        metres /= np.float32(units_per_metre)
-    return np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(0))
+    limit = depth_limit(depth.dtype, units_per_metre)
+    found = {"depth": to_metres(depth, units_per_metre)}
+    return found if limit is None else {**found, "depth_limit": limit}
 
 
 def to_segment_ids(panoptic: Shaped[np.ndarray, "..."]) -> Int[np.ndarray, "h w"]:

@@ -15,7 +15,7 @@ from uvim_fsq.data.tfds_fields import (
     category_ids,
     choose_categories,
     choose_fields,
-    to_metres,
+    to_depth,
     to_segment_ids,
     to_segments,
     without_ending,
@@ -37,7 +37,7 @@ class TfdsSource:
     map ours (`image`, `depth`, `panoptic`, `segments`, `id`) to the dataset's. `split` is a split of
     the data or a slice of one as TFDS writes it: `train[4096:]`, `train[:10%]`.
 
-    Depth in floats is metres, in integers `units_per_metre`. Segment ids are integers, or colours
+    Depth in floats is metres, in integers millimetres, or both in `units_per_metre` where it is given. Segment ids are integers, or colours
     as in COCO; `segments` is a sequence with `id`, `label`, `is_crowd` and `area`, or what the fields
     `segments/id`, `segments/category`, `segments/iscrowd` and `segments/area` name; the last two may
     lack. Labels of a TFDS `ClassLabel` become category ids: COCO's own for COCO, else those of
@@ -63,11 +63,11 @@ class TfdsSource:
         split: str = "train",
         fields: Mapping[str, str] | None = None,
         categories: Sequence[Category] | str | Path | None = None,
-        units_per_metre: float = 1000.0,
+        units_per_metre: float | None = None,
         file_list: str | Path | None = None,
         cache_dir: str | Path | None = None,
     ):
-        if not units_per_metre > 0:
+        if units_per_metre is not None and not units_per_metre > 0:
             raise ValueError(f"units_per_metre must be positive, got {units_per_metre}")
         place = Path(data_dir).expanduser() if data_dir else default_data_dir()
         folder = find_prepared(name, place)
@@ -112,7 +112,7 @@ class TfdsSource:
         try:
             example = {"image": to_rgb_uint8(values[fields["image"]])}
             if "depth" in fields:
-                example["depth"] = to_metres(values[fields["depth"]], self._units)
+                example |= to_depth(values[fields["depth"]], self._units)
             if "panoptic" in fields:
                 ids = to_segment_ids(values[fields["panoptic"]])
                 found = values[fields["segments"]]

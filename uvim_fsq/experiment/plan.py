@@ -22,7 +22,8 @@ from uvim_fsq.config import ConfigError, IdentityConfig, RunConfig, replace
 from uvim_fsq.config_check import check
 from uvim_fsq.errors import nearest
 
-FORMAT = 1
+FORMAT = 2
+"""Of the plan; as with the format of settings, 2 says more of units and splits."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class Plan:
     def _before(self) -> dict[str, Any]:
         """The plan that the directory holds."""
         known = self.directory / "experiment.json"
-        return json.loads(known.read_text()) if known.exists() else {"rows": {}}
+        return _read(known) if known.exists() else {"rows": {}}
 
     def open(self) -> None:
         """Makes the directory, or finds it made for the same rows; rows and seeds may be added.
@@ -192,7 +193,7 @@ def load_plan(directory: Path) -> Plan:
             f"{directory} is no experiment: expected experiment.json in it, as "
             "`uvim-fsq experiment` writes it"
         )
-    data = json.loads(path.read_text())
+    data = _read(path)
     if data.get("format", 0) > FORMAT:
         raise ConfigError(f"{path} is from a newer uvim-fsq: update it")
     rows = {name: config_json.from_dict(data["rows"][name]) for name in data["order"]}
@@ -204,6 +205,14 @@ def load_plan(directory: Path) -> Plan:
         data["stage2_seeds"],
         data.get("command", ""),
     )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A plan, its rows in today's format."""
+    data = json.loads(path.read_text())
+    version = data.get("format", 1)
+    rows = {n: config_json.upgraded(row, version) for n, row in data["rows"].items()}
+    return {**data, "rows": rows}
 
 
 def records(plan: Plan) -> Iterator[dict[str, Any]]:

@@ -36,7 +36,9 @@ class DepthTask:
 
     The class of a depth d is `clip(floor((d - min) / (max - min) * bins), 0, bins - 1)`, and a class
     stands for the centre of its bin: with the defaults a prediction is exact to 2 cm. Missing depth
-    (0, NaN or infinite) falls into bin 0, which the model sees but is not trained to predict.
+    (0, NaN or infinite) falls into bin 0, which the model sees but is not trained to predict. So does a
+    pixel that holds the largest number of its 16-bit file, where that is beyond `max_depth`: sensors
+    write 65535 where they saw nothing.
 
     Arguments:
       image_size: height and width that the model works at; the aspect is not kept.
@@ -83,7 +85,7 @@ class DepthTask:
 
         The image is resized bilinearly, depth to the nearest pixel.
         """
-        image, depth = example["image"], np.asarray(example["depth"], np.float32)
+        image, depth = example["image"], known_depth(example, self.max_depth)
         if image.shape[:2] != depth.shape:
             raise TaskError(
                 f"image and depth must have the same size, found {image.shape[:2]} and "
@@ -98,7 +100,7 @@ class DepthTask:
             image, depth = flip_horizontal(image), flip_horizontal(depth)
         return {
             "image": resize_bilinear(image, self.image_size),
-            "target": _metres(resize_labels(depth, self.image_size)),
+            "target": resize_labels(depth, self.image_size),
         }
 
     def prepare_image(
@@ -152,7 +154,7 @@ class DepthTask:
 
     def reference(self, reference: Mapping[str, Any]) -> dict[str, Any]:
         """`depth` float32 (h w) and `image` of the evaluated part at full resolution, and `size`."""
-        depth = _metres(reference["depth"])
+        depth = known_depth(reference, self.max_depth)
         box = self._evaluation_box(depth.shape)
         depth, image = crop(depth, box), crop(reference["image"], box)
         return {**reference, "image": image, "depth": depth, "size": depth.shape}
@@ -189,6 +191,18 @@ class DepthTask:
             for edge in (box[0], box[1], box[0] + box[2], box[1] + box[3])
         )
         return top, left, bottom - top, right - left
+
+
+def known_depth(example: Example, max_depth: float) -> Float[np.ndarray, "h w"]:
+    """Depth in metres, 0 where it is missing.
+
+    Missing is also what stands at `depth_limit`, where that is more than `max_depth`.
+    """
+    depth = _metres(example["depth"])
+    limit = example.get("depth_limit", 0.0)
+    if limit > max_depth:
+        depth = np.where(depth >= np.float32(limit), np.float32(0), depth)
+    return depth
 
 
 def _metres(depth: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ from uvim_fsq.config import (
 )
 from uvim_fsq.data import (
     coco_png,
+    depth_files,
     images,
     nyu_h5,
     pipeline,
@@ -63,7 +64,7 @@ _FUNCTIONS: dict[str, tuple[Callable, ...]] = {
     ),
     "decode image": (images.read_image, records.decode_jpeg),
     "decode labels": (
-        images.read_depth,
+        depth_files.read_stored_depth,
         coco_png.read_ids,
         records.decode_record,
     ),
