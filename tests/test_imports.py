@@ -75,7 +75,7 @@ MAY_IMPORT = {
         "uvim_fsq.training.progress",
     ),
     "uvim_fsq.cli": (*TOP, *PLAIN, "uvim_fsq.experiment"),
-    "evaluators": ("uvim_fsq.types",),
+    "evaluators": ("uvim_fsq.types", "evaluators.errors"),
     "evaluators.runner": ("uvim_fsq.types", "evaluators"),
     "evaluators.panoptic_files": (
         *("uvim_fsq.types", "evaluators.panoptic"),

@@ -41,15 +41,23 @@ def test_median_valid_share_and_share_beyond_are_said(tmp_path, capsys):
     depth[-1, :6] = 20_000
     check_source(DepthConfig(), folder(tmp_path, depth), "train")
     (line,) = capsys.readouterr().out.splitlines()
-    assert "depth of train: median 2.48 m, from " in line
+    assert "depth of train: median 2.47 m, from 0.961 m to 20 m" in line
     assert "87.5 % of pixels are valid, 7.1 % of the valid at or beyond 10 m" in line
     assert "(3 of 3 examples)" in line
 
 
 def test_sample_is_spread_and_the_same_each_time(tmp_path):
-    class Source:
+    class Frames:
+        categories = ()
+
         def __init__(self):
             self.asked = []
+
+        def reference(self, index):
+            return self[index]
+
+        def example_id(self, index):
+            return str(index)
 
         def __len__(self):
             return 1000
@@ -58,7 +66,7 @@ def test_sample_is_spread_and_the_same_each_time(tmp_path):
             self.asked.append(index)
             return {"depth": np.full((2, 2), 1.0 + index / 1000, np.float32)}
 
-    source = Source()
+    source = Frames()
     values = look_at_depth(DepthConfig(), source)
     asked, source.asked = source.asked, []
     assert look_at_depth(DepthConfig(), source) == values and source.asked == asked
@@ -98,7 +106,7 @@ def test_depth_that_is_odd_and_may_be_right_is_warned_of(
 ):
     if said is None:
         depth = np.kron(depth, np.ones((8, 8))) * (np.indices((64, 96)).sum(0) % 2)
-        said = "only 0.52 % of pixels have depth"
+        said = "only 0.5 % of pixels have depth"
     check_source(task, folder(tmp_path, depth), "train")
     assert said in capsys.readouterr().out
 

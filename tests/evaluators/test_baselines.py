@@ -60,5 +60,5 @@ def test_most_frequent_classes():
     assert baseline.constant() == 3
     with pytest.raises(ValueError, match=r"found \(1, 2\) after \(2, 2\)"):
         baseline.update(np.array([[1, 2]]))
-    with pytest.raises(ValueError, match="has seen no class"):
+    with pytest.raises(ValueError, match="have no pixel of a class"):
         ModePredictor(4).per_pixel()
