@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import closing
 
+import cv2
 import numpy as np
 import pytest
 
@@ -339,3 +340,17 @@ def test_throughput_is_examples_by_the_clock(monkeypatch):
     assert measure_throughput(taken, seconds=3.0) == pytest.approx(8 / 3)
     # The first, which is not counted, and these two.
     assert len(list(taken)) == 6
+
+
+def test_evaluation_draws_other_numbers_than_training():
+    """Of one seed, example and place."""
+    (evaluated,) = evaluation_batches(Numbers(8), jitter, batch_size=8)
+    with closing(training_batches(Numbers(8), jitter, batch_size=8, seed=0)) as batches:
+        trained = next(batches)
+    assert not set(evaluated["noise"].tolist()) & set(trained["noise"].tolist())
+
+
+def test_opencv_leaves_the_cores_to_the_loader():
+    cv2.setNumThreads(3)
+    list(evaluation_batches(Numbers(2), jitter, batch_size=2))
+    assert cv2.getNumThreads() == 1

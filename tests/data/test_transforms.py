@@ -212,6 +212,33 @@ def test_random_crop_of_an_extreme_frame_stays_inside(size):
     assert random_crop_box(generator, (4, 1000)) == (0, 0, 4, 1000)
 
 
+def test_one_size_is_enough_for_a_random_crop():
+    box = random_crop_box(np.random.default_rng(0), (10, 10), (0.25, 0.25), (1.0, 1.0))
+    assert box[2:] == (5, 5)
+
+
+def test_random_crops_are_as_tall_as_their_rounded_width_allows():
+    """At an aspect of 0.9, 6 rows have 5.4 columns, which are 5."""
+    generator = np.random.default_rng(0)
+    boxes = [
+        random_crop_box(generator, (10, 5), (0.05, 1.0), (0.9, 0.9)) for _ in range(200)
+    ]
+    assert max(box[2:] for box in boxes) == (6, 5)
+
+
+def test_random_crops_are_tried_often_before_the_frame_is_taken_whole():
+    """One draw in seven fits: ten would fail in a fifth of all cases, a hundred never do."""
+    generator = np.random.default_rng(0)
+    boxes = [random_crop_box(generator, (16, 200), (0.1, 1.0)) for _ in range(100)]
+    assert (0, 0, 16, 200) not in boxes
+
+
+def test_the_whole_frame_is_a_crop():
+    array = np.arange(12).reshape(3, 4)
+    np.testing.assert_array_equal(crop(array, (0, 0, 3, 4)), array)
+    np.testing.assert_array_equal(crop(array, (2, 3, 1, 1)), [[11]])
+
+
 def test_random_crop_repeats_with_its_seed():
     draw = [random_crop_box(np.random.default_rng(7), (99, 77)) for _ in range(2)]
     assert draw[0] == draw[1]

@@ -166,6 +166,15 @@ def test_settings_out_of_range_are_refused(changes):
         Sampling(**changes)
 
 
+def test_greedy_begins_at_a_millionth():
+    logits = jnp.zeros((1, 400, 3)).at[..., 1].set(1e-9)
+    keys = keys_for(1, 400)
+    for temperature, kinds in ((0.0, 1), (1e-7, 1), (1e-6, 1), (2e-6, 2)):
+        sampling = Sampling(temperature=temperature)
+        assert sampling.greedy == (kinds == 1)
+        assert len(np.unique(sampling.draw(logits, keys))) == kinds
+
+
 def test_the_decoder_is_causal(trained):
     """Position i's logits depend on indices before i, on all of them, and on none after."""
     model, params, image = trained

@@ -196,6 +196,31 @@ def test_patterns_match_the_full_path_and_the_first_match_counts():
     np.testing.assert_allclose(updates["my_encoder"]["bias"], -0.25)
 
 
+def test_a_pattern_does_not_match_a_longer_path():
+    params = {"a": {"bias": jnp.zeros(2), "bias_more": jnp.zeros(2)}}
+    optimizer = make_optimizer(
+        adafactor(momentum=0.0),
+        learning_rate=1.0,
+        schedule=constant(),
+        multipliers=[("a/bias", 0.5)],
+    )
+    grads = jax.tree.map(jnp.ones_like, params)
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["a"]["bias"], -0.5)
+    np.testing.assert_allclose(updates["a"]["bias_more"], -1.0)
+
+
+def test_decay_touches_kernels_and_nothing_whose_path_only_speaks_of_one():
+    params = {"kernel": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}}
+    optimizer = make_optimizer(
+        adamw(), learning_rate=1.0, schedule=constant(), weight_decay=0.1
+    )
+    still = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(still, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["kernel"]["kernel"], -0.1)
+    assert not updates["kernel"]["bias"].any()
+
+
 def test_a_pattern_that_matches_nothing_is_an_error():
     params = {"encoder": {"kernel": jnp.zeros((2, 2))}}
     wrong = make_optimizer(
