@@ -1,4 +1,8 @@
-"""Workers on a plan: each job once, whatever fails or dies. The jobs here write a file each."""
+"""Workers on a plan: each job once, whatever fails or dies.
+
+What workers do about each other does not depend on what a job is: most jobs here write a file each,
+so that they can fail, hang and be killed where the test says. The last test trains and scores.
+"""
 
 import multiprocessing
 import os
@@ -9,8 +13,9 @@ import time
 import pytest
 
 from configs.depth import get_config
+from uvim_fsq.config import replace
 from uvim_fsq.experiment import run as module
-from uvim_fsq.experiment.plan import Plan
+from uvim_fsq.experiment.plan import Plan, records
 from uvim_fsq.experiment.run import work
 from uvim_fsq.training.signals import Interrupted
 
@@ -69,6 +74,18 @@ def test_a_failure_blocks_what_needs_it_and_nothing_else(plan):
     summary = work(plan, do=finish, say=lambda line: None)
     assert len(summary.done) == 3 and summary.exit_code == 0
     assert list((plan.directory / "failures").iterdir()) == []
+
+
+def test_a_job_that_leaves_no_result_is_a_failure_and_no_endless_loop(plan):
+    def empty(plan, job):
+        if job.row == "fsq":
+            finish(plan, job)
+
+    summary = work(plan, do=empty, say=lambda line: None)
+    assert summary.failed == {
+        "vq-stage1_0": "RuntimeError: it ended without an error and left no result"
+    }
+    assert len(summary.done) == 3 and len(summary.blocked) == 2
 
 
 def test_being_asked_to_stop_is_no_failure(plan):
@@ -131,8 +148,30 @@ def test_workers_share_a_plan_without_overlap_and_a_killed_one_loses_nothing(pla
     held = (plan.directory / "hanging").read_text()
     threading.Timer(3, victim.kill).start()
     for worker in workers:
-        worker.join(timeout=120)
+        worker.join(timeout=600)
         assert worker.exitcode == 0
     victim.join()
     assert sorted(log(plan)) == sorted(job.name for job in plan.jobs())
     assert held in log(plan)
+
+
+@pytest.mark.slow
+def test_a_stage_that_was_stopped_before_it_was_done_is_ended_and_the_next_follows(
+    tmp_path,
+):
+    """Really trained and scored: stage I has its last checkpoint and not what says that it is done."""
+    config = replace(ROWS["fsq"], evaluation__samples=1, output__pictures=0)
+    plan = Plan(tmp_path, "title", {"fsq": config}, stage2_seeds=1)
+    plan.open()
+    said: list[str] = []
+    first, second = plan.jobs()
+    assert work(plan, limit=1, say=said.append).done == [first.name]
+    plan.run(first).stage1.done.unlink()
+    assert work(plan, say=said.append).done == [first.name, second.name]
+    assert [line for line in said if line.endswith("started")] == [
+        f"{job.name}: started" for job in (first, first, second)
+    ]
+    (record,) = records(plan)
+    assert record["scores"]["greedy/rmse"] > 0
+    assert [stage["steps"] for stage in record["stages"].values()] == [4, 4]
+    assert work(plan, say=said.append).done == []

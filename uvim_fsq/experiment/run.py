@@ -101,6 +101,8 @@ def _try(
         failure = _failure_file(plan, job)
         try:
             do(plan, job)
+            if not plan.is_done(job):  # Started again and again, it would never end.
+                raise RuntimeError("it ended without an error and left no result")
         except Interrupted:  # Asked to stop: no failure of the job.
             raise
         except Exception as error:
