@@ -122,7 +122,7 @@ class ModelConfig:
     positions: Literal["learned", "sincos2d"] = "learned"
     """Position embeddings."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the matrix products; all else stays float32."""
+    """Of the matrix products; the residual stream, logits and all else stay float32."""
     attention: Literal["xla", "cudnn"] = "xla"
     """Attention kernel; "cudnn" needs an NVIDIA GPU and bfloat16."""
     rematerialize: Literal["nothing", "cheap", "everything"] = "cheap"

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uvim_fsq.nn.products import rounded_product, summed_product
 from uvim_fsq.types import Array, Bool, DType, Float
 
 
@@ -78,7 +79,8 @@ class MultiHeadAttention(nn.Module):
     """Attention of `width`-wide tokens with `num_heads` heads.
 
     Parameters are `query`, `key`, `value` with kernels (width, heads, head size) and `out` with
-    a kernel (heads, head size, width); biases where `use_bias`.
+    a kernel (heads, head size, width); biases where `use_bias`. Products are in `dtype`, the result
+    is float32.
     """
 
     width: int
@@ -96,25 +98,27 @@ class MultiHeadAttention(nn.Module):
             )
         head_size = self.width // self.num_heads
 
-        def dense(features, axis):
+        def dense(features, axis, product):
             return nn.DenseGeneral(
                 features,
                 axis=axis,
                 use_bias=self.use_bias,
                 kernel_init=self.kernel_init,
-                dtype=self.dtype,
+                dot_general=product(self.dtype),
             )
 
         self.query, self.key, self.value = (
-            dense((self.num_heads, head_size), -1) for _ in range(3)
+            dense((self.num_heads, head_size), -1, rounded_product) for _ in range(3)
         )
-        self.out = dense(self.width, (-2, -1))
+        self.out = dense(self.width, (-2, -1), summed_product)
 
     def keys_values(
         self, tokens: Float[Array, "b s d"]
     ) -> tuple[Float[Array, "b s heads e"], Float[Array, "b s heads e"]]:
-        """Keys and values of a sequence, for `__call__`'s `kept`."""
-        return self.key(tokens), self.value(tokens)
+        """Keys and values of a sequence, in `dtype`, for `__call__`'s `kept`."""
+        return self.key(tokens).astype(self.dtype), self.value(tokens).astype(
+            self.dtype
+        )
 
     def __call__(
         self,
@@ -127,7 +131,7 @@ class MultiHeadAttention(nn.Module):
         """Attends to `kept` keys and values, or to the tokens themselves."""
         key, value = self.keys_values(tokens) if kept is None else kept
         attended = attend(
-            self.query(tokens),
+            self.query(tokens).astype(self.dtype),
             key,
             value,
             causal=causal,

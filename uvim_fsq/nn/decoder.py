@@ -43,11 +43,11 @@ class DecoderBlock(nn.Module):
                 implementation=self.attention,
             )
 
-        self.self_norm = layer_norm(self.dtype)
+        self.self_norm = layer_norm()
         self.self_attention = attention()
-        self.cross_norm = layer_norm(self.dtype)
+        self.cross_norm = layer_norm()
         self.cross_attention = attention()
-        self.mlp_norm = layer_norm(self.dtype)
+        self.mlp_norm = layer_norm()
         self.mlp = Mlp(self.mlp_width, self.dtype)
 
     def __call__(

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uvim_fsq.nn.products import summed_product
 from uvim_fsq.types import Array, DType, Float, Int, Num, Shaped, UInt8
 
 Size = tuple[int, int]
@@ -67,7 +68,7 @@ class PatchEmbedding(nn.Module):
 
     `kernel` has the shape of a convolution's, (rows, columns, channels, width), which is how
     published weights are stored and what the optimizer's factoring looks at; the product itself
-    is a plain matrix product.
+    is a plain matrix product, its factors in `dtype`, its sum float32.
     """
 
     width: int
@@ -81,10 +82,11 @@ class PatchEmbedding(nn.Module):
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.width,))
         patches = einops.rearrange(
-            patchify(image.astype(self.dtype), self.patch_size), "b p x c -> b p (x c)"
+            patchify(image, self.patch_size), "b p x c -> b p (x c)"
         )
-        table = kernel.reshape(-1, self.width).astype(self.dtype)
-        return patches @ table + bias.astype(self.dtype)[None, None]
+        table = kernel.reshape(-1, self.width)
+        product = summed_product(self.dtype)
+        return product(patches, table, (((2,), (0,)), ((), ()))) + bias[None, None]
 
 
 class LabelEmbedding(nn.Module):
@@ -92,7 +94,8 @@ class LabelEmbedding(nn.Module):
 
     For integers, `e = bias + sum_x kernel[label_x, x]`, a gather and a sum; the one-hot planes
     are never built. A label outside [0, classes) contributes nothing. For floats (a plane of
-    `classes` continuous values per pixel), `e = bias + sum_{x, v} value_{x, v} kernel[v, x]`.
+    `classes` continuous values per pixel), `e = bias + sum_{x, v} value_{x, v} kernel[v, x]`, a
+    product with factors in `dtype`. The sums are float32.
     """
 
     classes: int
@@ -114,10 +117,9 @@ class LabelEmbedding(nn.Module):
         if jnp.issubdtype(patches.dtype, jnp.integer):
             embedded = gather_sum(kernel, patches)
         else:
-            embedded = jnp.einsum(
-                "bpxv,vxd->bpd", patches.astype(self.dtype), kernel.astype(self.dtype)
-            )
-        return embedded.astype(self.dtype) + bias.astype(self.dtype)[None, None]
+            product = summed_product(self.dtype)
+            embedded = product(patches, kernel, (((3, 2), (0, 1)), ((), ())))
+        return embedded + bias[None, None]
 
 
 def gather_sum(

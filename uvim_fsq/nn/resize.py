@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from uvim_fsq.nn.patches import Size
-from uvim_fsq.types import Array, DType, Float
+from uvim_fsq.types import Array, Float
 
 RESIZE_KINDS = ("linear", "learned")
 
@@ -23,7 +23,6 @@ class SequenceResize(nn.Module):
     kind: str
     source: Size
     target: Size
-    dtype: DType = jnp.float32
 
     @nn.compact
     def __call__(self, tokens: Float[Array, "b s d"]) -> Float[Array, "b q d"]:

@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from uvim_fsq.nn.attention import MultiHeadAttention
+from uvim_fsq.nn.products import rounded_product, summed_product
 from uvim_fsq.types import Array, DType, Float
 
 LAYER_NORM_EPSILON = 1e-6
 
 
-def layer_norm(dtype: DType, name: str | None = None) -> nn.LayerNorm:
-    """LayerNorm as everywhere in UViM: epsilon 1e-6, statistics in float32."""
-    return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, dtype=dtype, name=name)
+def layer_norm(name: str | None = None) -> nn.LayerNorm:
+    """LayerNorm as everywhere in UViM: epsilon 1e-6."""
+    return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, name=name)
 
 
 class Mlp(nn.Module):
@@ -26,17 +27,18 @@ class Mlp(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
-        def dense(features, name):
+        def dense(features, name, product):
             return nn.Dense(
                 features,
                 kernel_init=self.kernel_init,
                 bias_init=nn.initializers.normal(1e-6),
-                dtype=self.dtype,
+                dot_general=product(self.dtype),
                 name=name,
             )
 
-        hidden = nn.gelu(dense(self.mlp_width, "expand")(x), approximate=True)
-        return dense(x.shape[-1], "contract")(hidden)
+        expanded = dense(self.mlp_width, "expand", rounded_product)(x)
+        hidden = nn.gelu(expanded, approximate=True)
+        return dense(x.shape[-1], "contract", summed_product)(hidden)
 
 
 class EncoderBlock(nn.Module):
@@ -55,9 +57,9 @@ class EncoderBlock(nn.Module):
             dtype=self.dtype,
             implementation=self.attention,
             name="attention",
-        )(layer_norm(self.dtype, "attention_norm")(x))
+        )(layer_norm("attention_norm")(x))
         return x + Mlp(self.mlp_width, self.dtype, name="mlp")(
-            layer_norm(self.dtype, "mlp_norm")(x)
+            layer_norm("mlp_norm")(x)
         )
 
 
@@ -106,7 +108,7 @@ def scan_layers(
 
 
 class Transformer(nn.Module):
-    """A stack of encoder blocks and a final LayerNorm.
+    """A stack of encoder blocks and a final LayerNorm, float32 but for its products.
 
     The blocks are scanned: one block is compiled whatever the depth, and every parameter below
     `layers` has a leading axis over the layers. `rematerialize`: see `scan_layers`.
@@ -128,5 +130,5 @@ class Transformer(nn.Module):
         block = EncoderBlock(
             self.mlp_width, self.num_heads, self.dtype, self.attention, name="layers"
         )
-        x, _ = scan(block, x.astype(self.dtype), None)
-        return layer_norm(self.dtype, "norm")(x)
+        x, _ = scan(block, x, None)
+        return layer_norm("norm")(x)

@@ -17,6 +17,7 @@ from uvim_fsq.nn.patches import (
     patchify,
 )
 from uvim_fsq.nn.positions import PositionEmbedding
+from uvim_fsq.nn.products import summed_product
 from uvim_fsq.nn.resize import SequenceResize
 from uvim_fsq.nn.transformer import Transformer
 from uvim_fsq.quantizers import Quantizer, QuantizerOutput
@@ -50,13 +51,9 @@ class Head(nn.Module):
 def apply_head(
     head: Mapping[str, Array], tokens: Float[Array, "b p d"], dtype: DType
 ) -> Float[Array, "b p v x"]:
-    """Logits of a head: the product in `dtype`, its sum in float32."""
-    logits = jnp.einsum(
-        "bpd,dvx->bpvx",
-        tokens.astype(dtype),
-        head["kernel"].astype(dtype),
-        preferred_element_type=jnp.float32,
-    )
+    """Logits of a head: the product's factors in `dtype`, its sum and the bias float32."""
+    product = summed_product(dtype)
+    logits = product(tokens, head["kernel"], (((2,), (0,)), ((), ())))
     return logits + head["bias"][None, None]
 
 
@@ -72,7 +69,7 @@ class Stage1Model(nn.Module):
       resize: "linear" or "learned", see `SequenceResize`.
       positions: "learned" or "sincos2d".
       code_dropout: "none", "random" or "ordered", see `code_dropout_mask`.
-      dtype: of the matrix products; parameters, normalization and logits stay float32.
+      dtype: of the matrix products' factors; all else is float32, see `nn.products`.
       attention: "xla" or "cudnn", see `nn.attention.attend`.
       rematerialize: "nothing", "cheap" or "everything", see `nn.transformer.scan_layers`.
     """
@@ -163,7 +160,7 @@ class Stage1Model(nn.Module):
         if self.encoder_context:
             tokens = tokens + self.encoder_image(_given(image, "image, its context,"))
         tokens = self.encoder(self.encoder_positions(tokens))
-        return self.to_code(self.downsample(tokens.astype(jnp.float32)))
+        return self.to_code(self.downsample(tokens))
 
     def encode(
         self,
@@ -179,9 +176,7 @@ class Stage1Model(nn.Module):
         """The decoder's trunk: one token per patch, for the heads."""
         tokens = self.upsample(self.from_code(codes))
         if self.decoder_context:
-            tokens = tokens + self.decoder_image(
-                _given(image, "image, its context,")
-            ).astype(tokens.dtype)
+            tokens = tokens + self.decoder_image(_given(image, "image, its context,"))
         return self.decoder(self.decoder_positions(tokens))
 
     def __call__(

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from uvim_fsq.nn.decoder import DecoderBlock
 from uvim_fsq.nn.patches import PatchEmbedding, Size, grid_size
 from uvim_fsq.nn.positions import PositionEmbedding
+from uvim_fsq.nn.products import summed_product
 from uvim_fsq.nn.transformer import Transformer, layer_norm, scan_layers
 from uvim_fsq.types import Array, DType, Float, Int
 
@@ -31,7 +32,7 @@ class Stage2Model(nn.Module):
       code_length: positions of the guiding code.
       image_size, patch_size: rows and columns, in pixels.
       positions: "learned" or "sincos2d", of both sides.
-      dtype: of the matrix products; parameters, normalization and logits stay float32.
+      dtype: of the matrix products' factors; all else is float32, see `nn.products`.
       attention: "xla" or "cudnn", see `nn.attention.attend`.
       rematerialize: "nothing", "cheap" or "everything", see `nn.transformer.scan_layers`.
     """
@@ -71,11 +72,11 @@ class Stage2Model(nn.Module):
             self.positions, (1, self.code_length), self.width
         )
         self.decoder_layers = self.block()
-        self.decoder_norm = layer_norm(self.dtype)
+        self.decoder_norm = layer_norm()
         self.logits = nn.Dense(
             self.vocabulary_size,
             kernel_init=nn.initializers.zeros_init(),
-            dtype=self.dtype,
+            dot_general=summed_product(self.dtype),
         )
 
     @property
@@ -101,7 +102,7 @@ class Stage2Model(nn.Module):
         encoded = self.encode(image)
         tokens = indices_to_tokens(indices)
         shifted = jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)), constant_values=START_TOKEN)
-        x = self.decoder_positions(self.token_embedding(shifted)).astype(self.dtype)
+        x = self.decoder_positions(self.token_embedding(shifted))
 
         scan = scan_layers(
             lambda block, x: block(x, encoded),
@@ -116,9 +117,8 @@ class Stage2Model(nn.Module):
         self, tokens: Int[Array, "b r"], position: Int[Array, ""]
     ) -> Float[Array, "b r d"]:
         """Decoder input for tokens that all stand at `position`."""
-        embedded = self.decoder_positions.at(self.token_embedding(tokens), position)
-        return embedded.astype(self.dtype)
+        return self.decoder_positions.at(self.token_embedding(tokens), position)
 
     def token_logits(self, x: Float[Array, "b r d"]) -> Float[Array, "b r v"]:
         """Float32 logits of the decoder's outputs."""
-        return self.logits(self.decoder_norm(x)).astype(jnp.float32)
+        return self.logits(self.decoder_norm(x))
