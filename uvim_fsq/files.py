@@ -40,9 +40,9 @@ def temporary(path: Path, suffix: str = "") -> Path:
     """A hidden name beside `path` that no other process uses, on this machine or another.
 
     A process's number is no such name: processes of two machines that share a folder may have the
-    same.
+    same. The name is cut, so that it is not too long where the file's own just fits.
     """
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp{suffix}")
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp{suffix}")
 
 
 def write_whole(path: str | Path, data: bytes) -> None:

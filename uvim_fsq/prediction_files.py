@@ -1,9 +1,12 @@
 """What `predict` gives back and writes for each task."""
 
-from collections.abc import Sequence
+import io
+import logging
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import cv2
 import numpy as np
@@ -11,14 +14,21 @@ import numpy as np
 from uvim_fsq.data.coco_format import CocoImage, describe, write_index
 from uvim_fsq.data.coco_png import write_ids
 from uvim_fsq.data.errors import DataError
-from uvim_fsq.files import temporary
+from uvim_fsq.files import name_problem, write_whole
 from uvim_fsq.tasks.base import Task
 from uvim_fsq.tasks.colorization import ColorizationTask
 from uvim_fsq.tasks.panoptic import PanopticTask
 from uvim_fsq.tasks.panoptic_picture import picture_with_legend
 
+DepthFormat = Literal["png", "npy"]
+"""Of depth: 16-bit millimetres, or float32 metres of any size."""
+
 DEPTH_UNITS_PER_METRE = 1000
 _MAX_UINT16 = 2**16 - 1
+_LONGEST_NUMBER = 18
+"""Digits of ids that fit 64 bits, for readers that know no longer ones."""
+
+_log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -50,11 +60,22 @@ class PredictionFiles(Protocol):
         ...
 
 
-def prediction_files(task: Task, keep_luminance: bool = False) -> PredictionFiles:
-    """The files of a task; `keep_luminance` is for colorization, see `ColorFiles`.
+def prediction_files(
+    task: Task, keep_luminance: bool = False, depth_format: str | None = None
+) -> PredictionFiles:
+    """The files of a task.
 
+    `keep_luminance` is for colorization, see `ColorFiles`, `depth_format` for depth, see `DepthFiles`.
     Raises `DataError` if that is asked of another task.
     """
+    depth = not isinstance(task, ColorizationTask | PanopticTask)
+    if depth_format is not None and not depth:
+        raise DataError(
+            "a format can be chosen for depth, and this model predicts something else, written as "
+            "PNG: leave --format out"
+        )
+    if depth_format not in (None, *get_args(DepthFormat)):
+        raise DataError(f"the format of depth is png or npy, found {depth_format!r}")
     if isinstance(task, ColorizationTask):
         return ColorFiles(task, keep_luminance)
     if keep_luminance:
@@ -64,16 +85,27 @@ def prediction_files(task: Task, keep_luminance: bool = False) -> PredictionFile
         )
     if isinstance(task, PanopticTask):
         return PanopticFiles(task)
-    return DepthFiles(task)
+    return DepthFiles(task, depth_format or "png")
 
 
 @dataclass(frozen=True)
 class DepthFiles:
-    """`NAME_depth.png`, 16-bit millimetres, and `NAME_depth_color.png`: near is red, far is blue."""
+    """`NAME_depth.png` and `NAME_depth_color.png`: near is red, far is blue.
+
+    The first is 16-bit millimetres, up to 65.535 m; with the format "npy" it is `NAME_depth.npy`
+    instead, float32 metres.
+    """
 
     task: Task
-    patterns = ("{}_depth.png", "{}_depth_color.png")
+    format: str = "png"
+    beyond: Counter[str] = field(default_factory=Counter)
+    """Pixels by picture that 16-bit millimetres cannot hold."""
     shared = ()
+
+    @property
+    def patterns(self):
+        """The map and the view."""
+        return f"{{}}_depth.{self.format}", "{}_depth_color.png"
 
     def result(self, prediction):
         """Metres, float32 (h w)."""
@@ -81,13 +113,28 @@ class DepthFiles:
 
     def write(self, output, stem, image, prediction):
         """Both pictures."""
-        units = np.rint(prediction * DEPTH_UNITS_PER_METRE).clip(0, _MAX_UINT16)
         data, view = paths(self, output, stem)
-        write_png(data, units.astype(np.uint16))
+        if self.format == "npy":
+            npy = io.BytesIO()
+            np.save(npy, prediction)
+            write_whole(data, npy.getvalue())
+        else:
+            units = np.rint(prediction * DEPTH_UNITS_PER_METRE)
+            beyond = int(np.count_nonzero(units > _MAX_UINT16))
+            if beyond:
+                self.beyond[stem] = beyond
+            write_png(data, units.clip(0, _MAX_UINT16).astype(np.uint16))
         write_png(view, self.task.visualize(image, prediction))
 
     def finish(self, output):
-        """Nothing."""
+        """Warns of what was cut off."""
+        if self.beyond:
+            _log.warning(
+                "%d pixels in %d pictures lie beyond %g m, the largest depth of a 16-bit PNG in "
+                "millimetres, and were written as that: --format npy keeps them",
+                *(self.beyond.total(), len(self.beyond)),
+                _MAX_UINT16 / DEPTH_UNITS_PER_METRE,
+            )
 
 
 @dataclass(frozen=True)
@@ -120,8 +167,8 @@ class PanopticFiles:
     """COCO's format, `panoptic/NAME.png` and one `panoptic.json`, and `NAME_overlay.png`."""
 
     task: PanopticTask
-    annotations: dict[int | str, tuple[str, list]] = field(default_factory=dict)
-    images: dict[int | str, CocoImage] = field(default_factory=dict)
+    annotations: dict[str, tuple[str, list]] = field(default_factory=dict)
+    images: dict[str, CocoImage] = field(default_factory=dict)
     patterns = ("panoptic/{}.png", "{}_overlay.png")
     shared = ("panoptic.json",)
 
@@ -133,22 +180,40 @@ class PanopticFiles:
         """Both pictures."""
         data, view = paths(self, output, stem)
         write_ids(data, prediction["panoptic"])
-        # COCO numbers its pictures, and names them by their numbers: 1 may be there, before 01.
-        name = int(stem) if stem.isascii() and stem.isdigit() else stem
-        name = stem if name in self.images else name
         segments = describe(prediction["panoptic"], prediction["segments"])
-        self.annotations[name] = (data.name, segments)
-        self.images[name] = CocoImage(f"{stem}.png", *image.shape[:2])
+        self.annotations[stem] = (data.name, segments)
+        self.images[stem] = CocoImage(f"{stem}.png", *image.shape[:2])
         write_png(view, picture_with_legend(image, prediction, self.task.categories))
 
     def finish(self, output):
         """The JSON of all pictures."""
+        ids = image_ids(self.images)
         write_index(
             output / self.shared[0],
             self.task.categories,
-            self.images,
-            self.annotations,
+            {ids[stem]: image for stem, image in self.images.items()},
+            {ids[stem]: entry for stem, entry in self.annotations.items()},
         )
+
+
+def image_ids(stems: Collection[str]) -> dict[str, int | str]:
+    """The id of each picture: its number where its name is one, as COCO's are, else its name.
+
+    A number that two names share, as `1` and `01` do, is no id: both keep their names.
+
+    >>> image_ids(["000139", "street", "1", "01"])
+    {'000139': 139, 'street': 'street', '1': '1', '01': '01'}
+    """
+    numbers = {
+        stem: int(stem)
+        for stem in stems
+        if stem.isascii() and stem.isdigit() and len(stem) <= _LONGEST_NUMBER
+    }
+    count = Counter(numbers.values())
+    return {
+        stem: numbers[stem] if count[numbers.get(stem, -1)] == 1 else stem
+        for stem in stems
+    }
 
 
 def paths(files: PredictionFiles, output: Path, stem: str) -> list[Path]:
@@ -172,6 +237,9 @@ def check_free(
         )
     wanted = [path for stem in stems for path in paths(files, output, stem)]
     wanted += [output / name for name in files.shared]
+    too_long = next(filter(None, (name_problem(path.name) for path in wanted)), None)
+    if too_long:
+        raise DataError(f"a prediction would be called {too_long}: rename its picture")
     exist = [str(path) for path in wanted if path.exists()]
     if exist and not overwrite:
         more = f" and {len(exist) - 1} more" if len(exist) > 1 else ""
@@ -184,10 +252,4 @@ def write_png(path: Path, image: np.ndarray) -> None:
     """Writes a grey or RGB picture, whole or not at all."""
     if image.ndim == 3:
         image = image[..., ::-1]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = temporary(path, ".png")
-    if not cv2.imwrite(str(new), np.ascontiguousarray(image)):
-        raise DataError(
-            f"{path} cannot be written: is the disk full, or the folder protected?"
-        )
-    new.replace(path)
+    write_whole(path, cv2.imencode(".png", np.ascontiguousarray(image))[1].tobytes())

@@ -15,7 +15,12 @@ from uvim_fsq.build.trained import Trained, open_trained
 from uvim_fsq.config import ConfigError
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.images import read_image, to_rgb_uint8
-from uvim_fsq.prediction_files import check_free, paths, prediction_files
+from uvim_fsq.prediction_files import (
+    DepthFormat,
+    check_free,
+    paths,
+    prediction_files,
+)
 from uvim_fsq.stage2.sampling import Sampling
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 
@@ -81,11 +86,13 @@ class Predictor:
         *,
         overwrite: bool = False,
         keep_luminance: bool = False,
+        depth_format: DepthFormat | None = None,
         **sampling: Any,
     ) -> list[Path]:
         """Predicts for picture files and writes, for each `NAME.ext` and at its own size:
 
-        - depth: `NAME_depth.png`, 16-bit millimetres, and `NAME_depth_color.png` for the eye;
+        - depth: `NAME_depth.png`, 16-bit millimetres up to 65.535 m, and `NAME_depth_color.png` for
+          the eye; with `depth_format="npy"` the first is `NAME_depth.npy`, float32 metres;
         - panoptic: `panoptic/NAME.png` and `panoptic.json` in COCO's format, and
           `NAME_overlay.png` with class names and a legend;
         - colorization: `NAME_color.png`; `keep_luminance` puts the colours on the picture's
@@ -101,7 +108,7 @@ class Predictor:
             already, unless `overwrite`.
         """
         output = Path(output)
-        files = prediction_files(self.inference.task, keep_luminance)
+        files = prediction_files(self.inference.task, keep_luminance, depth_format)
         check_free(files, pictures, output, overwrite)
         _check_readable(pictures)
         output.mkdir(parents=True, exist_ok=True)

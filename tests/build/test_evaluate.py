@@ -158,6 +158,8 @@ def test_files_are_predicted_at_their_own_size(model, tmp_path):
         np.testing.assert_allclose(data / 1000, model.predict(file), atol=5.1e-4)
         view = cv2.imread(str(tmp_path / "out" / f"{file.stem}_depth_color.png"))
         assert view.shape == (*size, 3)
+    (metres, _) = model.predict_files(files[:1], tmp_path / "npy", depth_format="npy")
+    np.testing.assert_array_equal(np.load(metres), model.predict(files[0]))
 
 
 def test_nothing_is_overwritten_unasked(model, tmp_path):

@@ -173,7 +173,8 @@ def test_cross_check(files, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "panopticapi", None)
     assert run(*files, "--cross-check") == 2
     captured = capsys.readouterr()
-    assert "pip install git+https" in captured.err and not captured.out
+    assert "--cross-check panopticapi after git clone" in captured.err
+    assert not captured.out
 
     def install(pq_compute):
         module = types.ModuleType("panopticapi.evaluation")
@@ -196,6 +197,67 @@ def test_cross_check(files, capsys, monkeypatch):
     install(empty_group)
     assert run(*files, "--cross-check") == 1
     assert "in which no things, or no stuff, occur" in capsys.readouterr().err
+
+    def stumble(*_):
+        print("100 images processed", file=sys.stderr)
+        raise KeyError("area")
+
+    install(stumble)
+    assert run(*files, "--cross-check") == 1
+    captured = capsys.readouterr()
+    assert "(KeyError: 'area'): it needs plain RGB PNGs" in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_cross_check_with_a_checkout(files, tmp_path, capsys, monkeypatch):
+    """Nothing is installed: the folder of the repository, or the package in it, is named."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("panopticapi", "panopticapi.evaluation"):
+        monkeypatch.setitem(sys.modules, name, None)  # so that it is put back
+    checkout = tmp_path / "api"
+    package = checkout / "panopticapi"
+    package.mkdir(parents=True)
+    assert run(*files, "--cross-check", checkout) == 2
+    captured = capsys.readouterr()
+    assert "expected panopticapi/evaluation.py in it" in captured.err
+    assert captured.err.count("\n") == 1
+    (package / "__init__.py").touch()
+    (package / "evaluation.py").write_text("import a_module_that_lacks\n")
+    assert run(*files, "--cross-check", checkout) == 2
+    assert "No module named 'a_module_that_lacks'" in capsys.readouterr().err
+    (package / "evaluation.py").write_text("pq = 3\n")
+    assert run(*files, "--cross-check", checkout) == 2
+    assert "not the program that is known here" in capsys.readouterr().err
+    (package / "evaluation.py").write_text(
+        "from evaluators.panoptic_files import score_files\n"
+        "def pq_compute(*files):\n"
+        "    print('Evaluation panoptic segmentation metrics:')\n"
+        "    scores = score_files(*files).scores\n"
+        "    def group(ending):\n"
+        "        kinds = {k: scores[k + ending] / 100 for k in ('pq', 'sq', 'rq')}\n"
+        "        return {**kinds, 'n': scores['classes' + ending]}\n"
+        "    ids = {1: 'person', 2: 'bicycle', 184: 'tree'}\n"
+        "    per_class = {\n"
+        "        i: {k: scores.get(f'{k}_class/{n}', 0) / 100 for k in ('pq', 'sq', 'rq')}\n"
+        "        for i, n in ids.items()\n"
+        "    }\n"
+        "    groups = {'All': '', 'Things': '_things', 'Stuff': '_stuff'}\n"
+        "    found = {title: group(ending) for title, ending in groups.items()}\n"
+        "    return {**found, 'per_class': per_class}\n"
+    )
+    for folder in (checkout, package):
+        assert run(*files, "--cross-check", folder) == 0
+        captured = capsys.readouterr()
+        assert "cross-check of 21 values with panopticapi" in captured.out
+        assert "Evaluation panoptic" not in captured.out + captured.err
+
+
+def test_names_of_classes_are_no_markup(files, capsys):
+    truth, predictions = files
+    name = "tree [bold]oak[/bold] [glass]"
+    edit(truth, lambda content: content["categories"][2].update(name=name))
+    assert run(truth, predictions) == 0
+    assert f"{name}  stuff" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

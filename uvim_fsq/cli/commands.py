@@ -132,6 +132,7 @@ def predict(options: argparse.Namespace, words: list[str]) -> None:
         Path(options.output),
         overwrite=options.overwrite,
         keep_luminance=options.keep_luminance,
+        depth_format=options.format,
         **_given(options, *_SAMPLING),
     )
     print("\n".join(map(str, written)))

@@ -165,6 +165,11 @@ def _add_predict(commands) -> None:
         action="store_true",
         help="colorization: put the colours on the picture's own luminance, at full sharpness",
     )
+    predict.add_argument(
+        "--format",
+        choices=("png", "npy"),
+        help="depth: 16-bit millimetres up to 65.535 m, by default, or float32 metres",
+    )
     for option, kind, text in _SAMPLING:
         letter = "X" if kind is float else "N"
         predict.add_argument(option, type=kind, metavar=letter, help=text)

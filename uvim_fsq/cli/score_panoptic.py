@@ -8,6 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from uvim_fsq.cli.panopticapi import (
+    GROUPS,
+    KINDS,
+    CrossCheckError,
+    find_pq_compute,
+    their_scores,
+)
 from uvim_fsq.errors import ConfigError
 from uvim_fsq.files import write_text
 from uvim_fsq.markup import json_text
@@ -15,16 +22,8 @@ from uvim_fsq.terminal import plain_console
 
 _DESCRIPTION = """Score panoptic predictions in COCO's format (PQ, SQ and RQ in percent) as COCO's
 own program does. GT_JSON and PRED_JSON belong to folders of PNGs whose colours are segment ids."""
-_GROUPS = {"": "All", "_things": "Things", "_stuff": "Stuff"}
-_KINDS = ("pq", "sq", "rq")
 _TOLERANCE = 1e-6
 _SECONDS_BETWEEN_LINES = 10.0
-
-
-class CrossCheckError(RuntimeError):
-    """Another program computes other scores."""
-
-    exit_code = 1
 
 
 def add(commands: Any) -> None:
@@ -49,8 +48,11 @@ def add(commands: Any) -> None:
         )
     command.add_argument(
         "--cross-check",
-        action="store_true",
-        help="compare with the program of COCO, if it is installed (panopticapi)",
+        nargs="?",
+        const="",
+        metavar="CHECKOUT",
+        help="compare with COCO's own program, panopticapi: the installed one, or a folder with its "
+        "code (named last: a word that follows is taken for one)",
     )
     command.add_argument(
         "--workers", type=int, metavar="N", help="threads; by default all processors"
@@ -77,7 +79,9 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
         raise ConfigError(
             f"{output} exists already: choose another --output, or --overwrite"
         )
-    theirs = _pq_compute() if options.cross_check else None
+    theirs = None
+    if options.cross_check is not None:
+        theirs = find_pq_compute(options.cross_check)
 
     from evaluators.panoptic_files import score_files
 
@@ -89,41 +93,7 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
         _write(output, {"scores": result.scores, "per_image": result.per_image})
         print(f"scores: {output}")
     if theirs is not None:
-        _compare(result.scores, _their_scores(theirs, files, result.categories))
-
-
-def _pq_compute() -> Callable[..., Mapping[str, Any]]:
-    try:
-        from panopticapi.evaluation import pq_compute  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise ConfigError(
-            "--cross-check needs COCO's own program, which is not installed here: "
-            "pip install git+https://github.com/cocodataset/panopticapi.git"
-        ) from error
-    return pq_compute
-
-
-def _their_scores(
-    pq_compute: Callable[..., Mapping[str, Any]],
-    files: tuple[str | None, ...],
-    categories: Any,
-) -> dict[str, float]:
-    """The other program's result, 0 to 1, under our names and in percent."""
-    try:
-        found = pq_compute(*files)
-    except ZeroDivisionError as error:
-        raise CrossCheckError(
-            "panopticapi cannot score a set in which no things, or no stuff, occur"
-        ) from error
-    scores = {}
-    for group, title in _GROUPS.items():
-        scores |= {f"{kind}{group}": 100 * found[title][kind] for kind in _KINDS}
-        scores[f"classes{group}"] = found[title]["n"]
-    for category in categories:
-        for kind in _KINDS:
-            value = found["per_class"][category.id][kind]
-            scores[f"{kind}_class/{category.name}"] = 100 * value
-    return scores
+        _compare(result.scores, their_scores(theirs, files, result.categories))
 
 
 def _compare(ours: Mapping[str, float], theirs: Mapping[str, float]) -> None:
@@ -144,14 +114,15 @@ def _compare(ours: Mapping[str, float], theirs: Mapping[str, float]) -> None:
 
 def _print_tables(result: Any) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     console = plain_console()
     groups = Table(box=None, pad_edge=False)
     for column in ("", "PQ", "SQ", "RQ", "classes"):
         groups.add_column(column, justify="right" if column else "left")
-    for group, title in _GROUPS.items():
+    for group, title in GROUPS.items():
         if f"pq{group}" in result.scores:
-            values = [f"{result.scores[f'{kind}{group}']:.2f}" for kind in _KINDS]
+            values = [f"{result.scores[f'{kind}{group}']:.2f}" for kind in KINDS]
             groups.add_row(title, *values, str(result.scores[f"classes{group}"]))
     classes = Table(box=None, pad_edge=False)
     for column in ("class", "kind", "PQ", "SQ", "RQ", "TP", "FP", "FN"):
@@ -162,11 +133,12 @@ def _print_tables(result: Any) -> None:
         if f"pq_class/{category.name}" not in result.scores:
             continue
         values = [
-            f"{result.scores[f'{kind}_class/{category.name}']:.2f}" for kind in _KINDS
+            f"{result.scores[f'{kind}_class/{category.name}']:.2f}" for kind in KINDS
         ]
         numbers = [str(each[label]) for each in (counts.tp, counts.fp, counts.fn)]
         kind = "thing" if category.isthing else "stuff"
-        classes.add_row(category.name, kind, *values, *numbers)
+        # As text: "bottle [glass]" is a name, not markup.
+        classes.add_row(Text(category.name), kind, *values, *numbers)
     for table in (classes, "", groups, f"pictures: {result.scores['images']}"):
         console.print(table)
 

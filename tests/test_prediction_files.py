@@ -1,0 +1,84 @@
+"""Files of predictions: ids, ranges, formats and names."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from uvim_fsq.data.coco_format import read_index
+from uvim_fsq.data.errors import DataError
+from uvim_fsq.prediction_files import (
+    PanopticFiles,
+    check_free,
+    image_ids,
+    prediction_files,
+)
+from uvim_fsq.tasks.colorization import ColorizationTask
+from uvim_fsq.tasks.depth import DepthTask
+from uvim_fsq.tasks.panoptic import PanopticTask
+from uvim_fsq.types import Category
+
+DEPTH = DepthTask((8, 8), max_depth=100.0, crop="none")
+PANOPTIC = PanopticTask([Category(7, "cat", True, (1, 2, 3))], (8, 8))
+IMAGE = np.zeros((2, 3, 3), np.uint8)
+
+
+def test_names_that_are_one_number_stay_apart(tmp_path):
+    """`1.jpg` and `01.jpg` were both picture 1, and the JSON could not be scored."""
+    files = prediction_files(PANOPTIC)
+    panoptic = np.ones((2, 3), np.int32)
+    segments = [{"id": 1, "category_id": 7}]
+    for stem in ("1", "01", "000139", "street"):
+        files.write(tmp_path, stem, IMAGE, {"panoptic": panoptic, "segments": segments})
+    files.finish(tmp_path)
+    content = json.loads((tmp_path / "panoptic.json").read_text())
+    ids = ["1", "01", 139, "street"]
+    assert [each["id"] for each in content["images"]] == ids
+    assert [each["image_id"] for each in content["annotations"]] == ids
+    index = read_index(tmp_path / "panoptic.json")
+    assert index.problems == {} and len(index.annotations) == 4
+
+
+def test_ids_are_numbers_that_others_can_hold():
+    assert image_ids(["7", "٣", "1" * 18, "1" * 19]) == {
+        **{"7": 7, "٣": "٣"},
+        **{"1" * 18: int("1" * 18), "1" * 19: "1" * 19},
+    }
+
+
+def test_depth_beyond_the_png_is_told_and_kept_as_npy(tmp_path, caplog):
+    depth = np.array([[0.001, 65.5354, 65.536], [70.25, 99.5, 1.2345]], np.float32)
+    files = prediction_files(DEPTH)
+    files.write(tmp_path, "a", IMAGE, depth)
+    files.write(tmp_path, "b", IMAGE, depth.clip(0, 60))
+    files.write(tmp_path, "c", IMAGE, depth)
+    assert not caplog.text
+    files.finish(tmp_path)
+    assert "6 pixels in 2 pictures lie beyond 65.535 m" in caplog.text
+    units = cv2.imread(str(tmp_path / "a_depth.png"), cv2.IMREAD_UNCHANGED)
+    assert units.tolist() == [[1, 65535, 65535], [65535, 65535, 1234]]
+    caplog.clear()
+    files = prediction_files(DEPTH, depth_format="npy")
+    files.write(tmp_path / "npy", "a", IMAGE, depth)
+    files.finish(tmp_path / "npy")
+    found = np.load(tmp_path / "npy" / "a_depth.npy")
+    assert found.dtype == np.float32 and (found == depth).all() and not caplog.text
+    names = sorted(path.name for path in (tmp_path / "npy").iterdir())
+    assert names == ["a_depth.npy", "a_depth_color.png"]
+    with pytest.raises(DataError, match="a_depth.npy"):
+        check_free(files, ["x/a.jpg"], tmp_path / "npy", overwrite=False)
+
+
+@pytest.mark.parametrize("task", [PANOPTIC, ColorizationTask((8, 8))])
+def test_other_tasks_have_one_format(task):
+    with pytest.raises(DataError, match="a format can be chosen for depth"):
+        prediction_files(task, depth_format="npy")
+    with pytest.raises(DataError, match="is png or npy, found 'tiff'"):
+        prediction_files(DEPTH, depth_format="tiff")
+
+
+def test_names_that_become_too_long_are_refused_before_anything_is_predicted(tmp_path):
+    with pytest.raises(DataError, match=r"a prediction would be called .* 255 bytes"):
+        check_free(PanopticFiles(PANOPTIC), ["a" * 250 + ".jpg"], tmp_path, False)
+    check_free(PanopticFiles(PANOPTIC), ["a" * 240 + ".jpg"], tmp_path, False)
