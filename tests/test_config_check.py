@@ -81,6 +81,26 @@ def test_settings_of_other_tasks_and_sources(module, changes, message):
         (dict(quantizer=VQConfig(codebook_size=1)), "codebook_size must be at least 2"),
         (dict(quantizer=VQConfig(code_dim=1)), "code_dim must be at least 2, found 1"),
         (dict(quantizer=VQConfig(decay=1.0)), "quantizer.decay"),
+        (dict(quantizer=VQConfig(decay=0.0)), "quantizer.decay must be above 0"),
+        (dict(task__bins=40000), "task.bins must be at most 32,767, found 40,000"),
+        (dict(stage1__model__width=2**31), "stage1.model.width must be at most 2,147"),
+        (dict(task__max_depth=1e38), "task.max_depth must be at most 1e.15"),
+        (
+            dict(
+                stage1__model__positions="sincos2d",
+                stage1__model__width=4,
+                stage1__model__num_heads=4,
+            ),
+            "stage1.model.width must be above 4 for sincos2d positions, found 4",
+        ),
+        (
+            dict(
+                stage2__model__attention="cudnn",
+                stage2__model__dtype="bfloat16",
+                stage2__model__num_heads=8,
+            ),
+            "heads with a multiple of 8 channels, found 12",
+        ),
         (dict(quantizer=VQConfig(min_count=0.0)), "quantizer.min_count must be above"),
         (dict(stage1__batch_size=0), "stage1.batch_size must be at least 1, found 0"),
         (dict(stage1__micro_batches=3), "stage1.micro_batches must divide .* 3 and 32"),

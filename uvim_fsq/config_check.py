@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 from uvim_fsq.config import (
     ConfigError,
@@ -17,9 +18,20 @@ from uvim_fsq.config import (
 )
 from uvim_fsq.config_check_data import check_data, check_task
 from uvim_fsq.config_json import from_dict, to_dict
-from uvim_fsq.config_require import at_least, divides, positive, require, seed
+from uvim_fsq.config_require import (
+    REAL_LIMIT,
+    WHOLE_LIMIT,
+    at_least,
+    between,
+    divides,
+    positive,
+    require,
+    seed,
+)
 
-_INDEX_LIMIT = 2**31 - 1
+_MOST_CODEWORDS = WHOLE_LIMIT - 1
+"""Stage II has one token more."""
+
 _FSQ_BOUNDS = ("tan", "atanh")
 
 
@@ -29,7 +41,9 @@ def check(config: RunConfig, stages: tuple[int, ...] = (1, 2)) -> None:
     Checks types, ranges and what settings demand of one another; not files, not devices.
     `stages` are those to be trained.
     """
-    from_dict(to_dict(config))
+    settings = to_dict(config)
+    from_dict(settings)
+    _check_limits(settings)
     check_task(config.task)
     check_data(config.task, config.data)
     _check_quantizer(config.quantizer)
@@ -48,6 +62,23 @@ def check(config: RunConfig, stages: tuple[int, ...] = (1, 2)) -> None:
     at_least(0, "loader_threads", config.loader_threads)
 
 
+def _check_limits(value: Any, name: str = "") -> None:
+    """No number, whichever setting it belongs to, is too large for arrays; seeds have their own limit."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_limits(inner, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_limits(inner, name)
+    elif type(value) is int and not name.endswith("seed"):
+        between(-WHOLE_LIMIT, WHOLE_LIMIT, name, value)
+    elif type(value) is float:
+        require(
+            abs(value) <= REAL_LIMIT,
+            f"{name} must be at most {REAL_LIMIT:g}, found {value}",
+        )
+
+
 def _check_quantizer(quantizer: FSQConfig | VQConfig | IdentityConfig) -> None:
     if isinstance(quantizer, FSQConfig):
         levels = quantizer.levels
@@ -58,9 +89,9 @@ def _check_quantizer(quantizer: FSQConfig | VQConfig | IdentityConfig) -> None:
             f"8 5 5 5, found {shown}",
         )
         require(
-            math.prod(levels) <= _INDEX_LIMIT,
+            math.prod(levels) <= _MOST_CODEWORDS,
             f"quantizer.levels {shown} make {math.prod(levels):,} codewords, and indices allow "
-            f"{_INDEX_LIMIT:,}: use fewer channels or levels",
+            f"{_MOST_CODEWORDS:,}: use fewer channels or levels",
         )
         require(
             quantizer.bound in _FSQ_BOUNDS,
@@ -76,10 +107,10 @@ def _check_quantizer(quantizer: FSQConfig | VQConfig | IdentityConfig) -> None:
     least = 2 if isinstance(quantizer, VQConfig) else 1
     at_least(least, "quantizer.code_dim", quantizer.code_dim)
     if isinstance(quantizer, VQConfig):
-        at_least(2, "quantizer.codebook_size", quantizer.codebook_size)
+        between(2, _MOST_CODEWORDS, "quantizer.codebook_size", quantizer.codebook_size)
         require(
-            0 <= quantizer.decay < 1,
-            f"quantizer.decay must be at least 0 and less than 1, found {quantizer.decay}",
+            0 < quantizer.decay < 1,
+            f"quantizer.decay must be above 0 and less than 1, found {quantizer.decay}",
         )
         positive("quantizer.min_count", quantizer.min_count)
         at_least(0, "quantizer.commitment_weight", quantizer.commitment_weight)
@@ -145,6 +176,10 @@ def _check_model(name: str, config: RunConfig) -> None:
         divides(
             "the 4 parts of sincos2d positions", 4, f"{name}.model.width", model.width
         )
+        require(
+            model.width > 4,
+            f"{name}.model.width must be above 4 for sincos2d positions, found {model.width}",
+        )
     for side, pixels, patch in zip(
         ("rows", "columns"), config.task.image_size, model.patch_size, strict=True
     ):
@@ -155,6 +190,12 @@ def _check_model(name: str, config: RunConfig) -> None:
             "those of task.image_size",
             pixels,
         )
+    head_size = model.width // model.num_heads
+    require(
+        model.attention != "cudnn" or head_size % 8 == 0,
+        f"{name}.model.attention cudnn needs heads with a multiple of 8 channels, found "
+        f"{head_size} ({name}.model.width {model.width} over {name}.model.num_heads {model.num_heads})",
+    )
     require(
         model.attention != "cudnn" or model.dtype == "bfloat16",
         f"{name}.model.attention cudnn needs {name}.model.dtype bfloat16, found "

@@ -10,27 +10,34 @@ from uvim_fsq.config_data import (
     TaskConfig,
     TfdsConfig,
 )
-from uvim_fsq.config_require import at_least, positive, require, seed
+from uvim_fsq.config_require import at_least, between, positive, require, seed
+
+_LARGEST_IMAGE = 16_384
+"""Rows or columns; OpenCV resizes up to 32,767."""
+
+_MOST_CLASSES = 2**15 - 1
+"""A pixel's class is a 16-bit number in a batch."""
 
 
 def check_task(task: TaskConfig) -> None:
     """As `check`, of these settings."""
     for size in task.image_size:
-        at_least(1, "task.image_size", size)
+        between(1, _LARGEST_IMAGE, "task.image_size", size)
     if isinstance(task, DepthConfig):
-        at_least(2, "task.bins", task.bins)
+        between(2, _MOST_CLASSES, "task.bins", task.bins)
         require(
             0 <= task.min_depth < task.max_depth,
             f"task.min_depth must be at least 0 and less than task.max_depth, found "
             f"{task.min_depth} and {task.max_depth}",
         )
     elif isinstance(task, PanopticConfig):
-        at_least(2, "task.instances", task.instances)
+        between(2, _MOST_CLASSES, "task.instances", task.instances)
         require(
             task.classes == 0 or task.classes >= 2,
             "task.classes must be 0, for as many as the data has, or at least 2, since one is "
             f"void, found {task.classes}",
         )
+        between(0, _MOST_CLASSES, "task.classes", task.classes)
         require(
             0 <= task.min_fraction < 1,
             f"task.min_fraction must be at least 0 and less than 1, found {task.min_fraction}",
@@ -67,7 +74,7 @@ def check_data(task: TaskConfig, data: DataConfig) -> None:
     )
     if isinstance(data, ScenesConfig):
         for size in data.size:
-            at_least(8, "data.size", size)
+            between(8, _LARGEST_IMAGE, "data.size", size)
         at_least(1, "data.train_count", data.train_count)
         at_least(1, "data.validation_count", data.validation_count)
         seed("data.seed", data.seed)

@@ -3,6 +3,11 @@
 from uvim_fsq.errors import ConfigError
 
 SEED_LIMIT = 2**32 - 1
+WHOLE_LIMIT = 2**31 - 1
+"""Sizes and counts are 32-bit numbers to JAX."""
+
+REAL_LIMIT = 1e15
+"""The product of two such numbers is still one of float32."""
 
 
 def require(condition: bool, otherwise: str) -> None:
@@ -14,6 +19,12 @@ def require(condition: bool, otherwise: str) -> None:
 def at_least(least: int, name: str, value: int | float) -> None:
     """A setting has a smallest value."""
     require(value >= least, f"{name} must be at least {least}, found {value}")
+
+
+def between(least: int, most: int, name: str, value: int) -> None:
+    """A setting has a smallest and a largest value."""
+    at_least(least, name, value)
+    require(value <= most, f"{name} must be at most {most:,}, found {value:,}")
 
 
 def positive(name: str, value: int | float) -> None:

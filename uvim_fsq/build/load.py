@@ -6,6 +6,7 @@ from typing import Any
 
 from uvim_fsq import config_json
 from uvim_fsq.build import objects
+from uvim_fsq.build.buildable import on_this_machine
 from uvim_fsq.build.inference import Inference
 from uvim_fsq.build.run_directory import MEMORY_SETTINGS, differences
 from uvim_fsq.build.tasks import build_task
@@ -37,6 +38,7 @@ def load_frozen_stage1(trained: Trained, config: RunConfig) -> FrozenStage1:
             "give a stage I with the same settings, or its settings"
         )
     stage = trained.stage1(config.checkpoint)
+    config = on_this_machine(config)
     model = objects.build_stage1(config, build_task(config.task))
     return FrozenStage1(model, stage.variables, stage.record)
 
@@ -62,7 +64,7 @@ def load_inference(trained: Trained, seed: int | None = None) -> Inference:
     Raises:
       ConfigError: if nothing is trained, or stage II belongs to another stage I.
     """
-    config = trained.config
+    config = on_this_machine(trained.config)
     task = build_task(config.task)
     stage1 = trained.stage1()
     model = objects.build_stage1(config, task)

@@ -12,6 +12,7 @@ import numpy as np
 
 from uvim_fsq import config_require
 from uvim_fsq.build import objects
+from uvim_fsq.build.buildable import check_buildable, check_length
 from uvim_fsq.build.initial import initial_weights
 from uvim_fsq.build.jobs import StageJob, stage1_job, stage2_job
 from uvim_fsq.build.load import load_frozen_stage1
@@ -79,6 +80,7 @@ def train(
     for number in stages:
         stage = config.stage1 if number == 1 else config.stage2
         check_batch_size(stage.batch_size, stage.micro_batches, jax.device_count())
+    check_buildable(config, stages)
     given = None if 1 in stages else _given_stage1(run, stage1_run)
     if config.init_from and not run.config_file.exists():
         open_trained(config.init_from)  # Data may take long to prepare.
@@ -88,6 +90,9 @@ def train(
     config = with_categories(config, sources["train"])
     for part, source in sources.items():
         check_source(config.task, source, part)
+    for number in stages:
+        stage = config.stage1 if number == 1 else config.stage2
+        check_length(f"stage{number}", stage, len(sources["train"]))
     task = build_task(config.task)
     frozen = None if given is None else load_frozen_stage1(given, config)
     seed = config.seed if stage2_seed is None else stage2_seed
