@@ -16,6 +16,7 @@ from evaluators.coltran import PREPARATION, network_input, picture_pixels
 from evaluators.fid import FeatureStatistics
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.images import PICTURE_SUFFIXES, read_image
+from uvim_fsq.data.listing import list_files
 from uvim_fsq.data.scan import cache_directory, cache_name, scan
 from uvim_fsq.types import Float
 
@@ -72,12 +73,10 @@ def list_pictures(folder: str | Path) -> list[str]:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise DataError(f"{folder} {problem}; expected a folder of pictures")
-    names = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    listing = list_files(folder, PICTURE_SUFFIXES)
+    listing.say()
+    paths = listing.files.values()
+    names = sorted(Path(os.path.relpath(path, folder)).as_posix() for path in paths)
     if not names:
         raise DataError(
             f"{folder} has no pictures; expected files that end in "

@@ -9,7 +9,13 @@ import sys
 import pytest
 
 from configs.depth import PRESETS, VARIANTS, get_config
-from uvim_fsq.config import ConfigError, FolderConfig, IdentityConfig, replace
+from uvim_fsq.config import (
+    ConfigError,
+    FolderConfig,
+    IdentityConfig,
+    TfdsConfig,
+    replace,
+)
 from uvim_fsq.config_json import FORMAT, fingerprint, from_dict, load, save, to_dict
 
 
@@ -153,3 +159,18 @@ def test_missing_file_and_folder(tmp_path):
         load(tmp_path / "config.json")
     with pytest.raises(ConfigError, match="is a folder"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [FolderConfig, TfdsConfig])
+def test_files_of_format_1_mean_what_they_meant(tmp_path, kind):
+    """Units were of whole numbers alone, and frames were held out one by one."""
+    data = to_dict(replace(get_config(), data=kind()))
+    data["data"].pop("split_by", None)
+    data["data"]["units_per_metre"] = 1000.0
+    for version, units in ((1, None), (2, 1000.0)):
+        text = json.dumps({"format": version, **data})
+        (tmp_path / "config.json").write_text(text)
+        config = load(tmp_path / "config.json")
+        assert config.data.units_per_metre == units
+        if kind is FolderConfig:
+            assert config.data.split_by == ("file" if version == 1 else "folder")

@@ -86,6 +86,7 @@ MAY_IMPORT = {
     "evaluators.fid_files": (
         *("uvim_fsq.types", "evaluators.coltran", "evaluators.fid"),
         *("uvim_fsq.data.errors", "uvim_fsq.data.images", "uvim_fsq.data.scan"),
+        "uvim_fsq.data.listing",
     ),
     "evaluators.fid_evaluator": (
         *("uvim_fsq.types", "evaluators.coltran", "evaluators.fid"),

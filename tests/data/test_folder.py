@@ -313,3 +313,136 @@ def test_real_frames_of_several_cameras(real_data):
             abs(depth[depth > 0].min() - low) < 1e-3 and abs(depth.max() - high) < 1e-3
         )
         assert (depth == 0).mean() > 0.1
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "name,units_per_metre\n{0}.png,5000\n{1},5000\n",
+        "Name,Units_per_Metre\n{0},5000\nrgb/{1}.png,5000\n",
+        "x;units per meter; name\na;5000;{0}\nb;5000;depth/{1}.png\n",
+        "\ufeffname\tunits-per-metre\n{0}\t5000\n\n{1}\t5000\n",
+    ],
+)
+def test_units_are_applied_however_the_table_is_written(frames, table):
+    (frames / "index.csv").write_text(table.format("000", "001"), "utf-8")
+    folder = RgbdFolder(frames, "all")
+    found = [folder[i]["depth"].max() for i in range(3)]
+    np.testing.assert_allclose(found, [0.2, 0.22, 1.2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("file,scale\n000,5000\n", "columns name and units_per_metre, found 'file,sc"),
+        ("000,5000\n", "expected a header with the columns name and units_per_metre"),
+        ("", "expected a header"),
+        ("name,units_per_metre\nkitchen,5000\n", "line 2, 'kitchen': no frame has"),
+        ("name,units_per_metre\n,5000\n", "line 2, '': no frame has this name"),
+        ("name,units_per_metre\n000,-1\n", "line 2, 000: .* is '-1', expected a pos"),
+        ("name,units_per_metre\n000,1\n000.png,2\n", "line 3.*another unit further up"),
+    ],
+)
+def test_units_that_cannot_be_applied_are_refused(frames, table, said):
+    (frames / "index.csv").write_text(table)
+    with pytest.raises(DataError, match=f"(?s)index.csv: .*{said}"):
+        RgbdFolder(frames, "all")
+
+
+def test_units_are_looked_for_in_each_part(tmp_path, caplog):
+    root = tmp_path / "frames"
+    add(root / "train", "0")
+    add(root / "val", "0")
+    (root / "val" / "Index.csv").write_text("name,units_per_metre\n0,500\n")
+    (root / "index.csv").write_text("split,name\nval,0\n")
+    folder = RgbdFolder(root, "all")
+    assert [folder[i]["depth"].max() for i in range(2)] == [1.5, 3.0]
+    assert "passed by index.csv, which has no column units_per_metre" in caplog.text
+    (root / "index.csv").write_text("name,units_per_metre\nval/0,500\n")
+    with pytest.raises(DataError, match="move it there"):
+        RgbdFolder(root, "all")
+
+
+def test_a_unit_that_is_given_holds_for_floats_too(frames):
+    (frames / "depth" / "000.png").unlink()
+    np.save(frames / "depth" / "000.npy", np.full((12, 16), 2250.0))
+    given = RgbdFolder(frames, "all", units_per_metre=1000.0)
+    assert given[0]["depth"].max() == 2.25 and "depth_limit" not in given[0]
+    assert given[1]["depth_limit"] == pytest.approx(65.535)
+    assert RgbdFolder(frames, "all")[0]["depth"].max() == 2250
+
+
+@pytest.mark.parametrize("split_by", ["folder", "file"])
+def test_frames_of_one_folder_stay_together(tmp_path, split_by):
+    for scene in range(12):
+        for frame in range(4):
+            add(tmp_path, f"scene_{scene}/{frame}", size=(4, 4))
+    add(tmp_path, "alone", size=(4, 4))
+    parts = [
+        ids(RgbdFolder(tmp_path, split, validation_fraction=0.3, split_by=split_by))
+        for split in ("train", "validation")
+    ]
+    assert len(parts[0]) + len(parts[1]) == 49 and all(parts)
+    scenes = [{name.rpartition("/")[0] for name in part} for part in parts]
+    assert bool(scenes[0] & scenes[1]) == (split_by == "file")
+
+
+def test_parts_inside_rgb_and_depth_are_the_split(tmp_path):
+    for name in ("train/0", "train/1", "Val/2"):
+        add(tmp_path, name)
+    assert ids(RgbdFolder(tmp_path, "train")) == ["train/0", "train/1"]
+    assert ids(RgbdFolder(tmp_path, "validation")) == ["Val/2"]
+    assert len(RgbdFolder(tmp_path, "all")) == 3
+
+
+def turned_frame(root, orientation, size, upright):
+    """A frame whose photograph has a bright corner where its depth is near, and is to be turned."""
+    from PIL import Image
+
+    from uvim_fsq.data.orientation import turn
+
+    stored = np.full(size, 200, np.uint8)
+    stored[: size[0] // 2, : size[1] // 2] = 20
+    depth = np.where(stored < 100, 1000, 3000).astype(np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for name in ("rgb", "depth"):
+        (root / name).mkdir(parents=True)
+    image = Image.fromarray(np.stack([stored] * 3, axis=-1))
+    image.save(root / "rgb" / "0.jpg", exif=exif, quality=95)
+    cv2.imwrite(
+        str(root / "depth" / "0.png"), turn(depth, orientation) if upright else depth
+    )
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(16, 16), (16, 24)])
+def test_depth_is_turned_with_its_photograph(tmp_path, orientation, size):
+    turned_frame(tmp_path, orientation, size, upright=False)
+    example = RgbdFolder(tmp_path, "all").reference(0)
+    near = example["depth"] < 2
+    assert near.mean() == 0.25
+    np.testing.assert_array_equal(example["image"][..., 0] < 100, near)
+    assert example["size"] == (size if orientation < 5 else size[::-1])
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_depth_that_lies_as_the_photograph_is_seen_is_left(tmp_path, orientation):
+    """Where height and width are exchanged, the size tells."""
+    turned_frame(tmp_path, orientation, (16, 24), upright=True)
+    example = RgbdFolder(tmp_path, "all")[0]
+    np.testing.assert_array_equal(example["image"][..., 0] < 100, example["depth"] < 2)
+
+
+def test_what_lies_there_is_said_where_nothing_belongs_together(tmp_path):
+    add(tmp_path, "1305031102.175304")
+    (tmp_path / "rgb" / "1305031102.175304.png").rename(
+        tmp_path / "rgb" / "1305031102.160407.png"
+    )
+    with pytest.raises(
+        DataError, match=r"found 1 image \(rgb/1305031102.16.*none of which belong"
+    ):
+        RgbdFolder(tmp_path)
+    (tmp_path / "depth" / "1305031102.175304.png").rename(tmp_path / "depth" / "1.jpg")
+    with pytest.raises(DataError, match="found 1 image .* and 0 depth maps, none of"):
+        RgbdFolder(tmp_path)

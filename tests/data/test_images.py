@@ -247,3 +247,50 @@ def test_real_pictures_of_every_kind(real_data):
             expected = np.asarray(reference.convert("RGB"), int)
         assert image.shape == expected.shape
         assert np.abs(image - expected).mean() < 2
+
+
+def test_grey_tiff_of_floats_is_read_and_of_other_numbers_refused(tmp_path):
+    ramp = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    cv2.imwrite(str(tmp_path / "a.tif"), ramp)
+    image = read_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image[..., 1], np.rint(ramp * 255))
+    cv2.imwrite(str(tmp_path / "a.tif"), ramp * 300)
+    with pytest.raises(BrokenFileError, match=r"floats in \[0, 1\], found values in"):
+        read_image(tmp_path / "a.tif")
+    Image.fromarray((ramp * 255).astype(np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(BrokenFileError, match="expected uint8, uint16.*found int32"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "alpha"])
+def test_every_kind_is_turned_by_its_orientation(tmp_path, kind):
+    pixels = np.zeros((8, 16, 3), np.uint8)
+    pixels[:4, :8] = 255
+    image = Image.fromarray(pixels)
+    if kind == "alpha":
+        image.putalpha(255)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"lossless": True} if kind == "WEBP" else {}
+    saved = "PNG" if kind == "alpha" else kind
+    image.save(tmp_path / "a", saved, exif=exif, **options)
+    turned = read_image(tmp_path / "a")
+    assert turned.shape == (16, 8, 3)
+    assert turned[2, 6].min() > 200 and turned[2, 1].max() < 50
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\0\0\0\x18ftypheic" + bytes(40), "an HEIC image: pip install pillow-heif"),
+        (b"version https://git-lfs.github.com/spec/v1", "run `git lfs pull`"),
+        (b"<!DOCTYPE html><html><body>404", "a web page"),
+        (b"%PDF-1.4 and so on", "a PDF, not an image"),
+        (bytes(300), "nothing but zeros"),
+        (b"8BPS" + bytes(30), "a Photoshop file"),
+    ],
+)
+def test_files_that_are_no_image_are_called_by_their_kind(tmp_path, data, said):
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(BrokenFileError, match=said):
+        read_image(tmp_path / "a.jpg")

@@ -222,3 +222,49 @@ def test_real_photographs(real_data):
     }
     for i in range(0, len(folder), 30):
         assert folder.reference(i)["size"] == sizes[folder.example_id(i)]
+
+
+def test_two_endings_of_one_name_are_two_pictures_on_one_side(tmp_path):
+    for i in range(12):
+        add(tmp_path, f"IMG_{i}.jpg", value=i)
+        add(tmp_path, f"IMG_{i}.png", value=100 + i)
+    add(tmp_path, "other.png")
+    parts = [
+        ids(PictureFolder(tmp_path, split, validation_fraction=0.3))
+        for split in ("train", "validation")
+    ]
+    names = [name for part in parts for name in part]
+    assert len(names) == 25 and "IMG_0.jpg" in names and "other" in names
+    stems = [{name.partition(".")[0] for name in part} for part in parts]
+    assert all(stems) and not stems[0] & stems[1]
+    everything = PictureFolder(tmp_path, "all")
+    reds = [everything[i]["image"][0, 0, 0] for i in range(2)]
+    assert abs(int(reds[0])) < 10 and reds[1] == 100
+
+
+def test_every_common_ending_is_read(tmp_path):
+    colours = np.zeros((20, 30, 3), np.uint8)
+    colours[:, 10:] = (200, 100, 20)
+    for ending in ("jpg", "jpeg", "png", "webp", "avif", "tif", "bmp"):
+        if ending == "avif" and not cv2.haveImageWriter("a.avif"):
+            continue
+        cv2.imwrite(str(tmp_path / f"{ending}.{ending}"), colours)
+    for ending in ("jfif", "jpe", "JPG"):
+        (tmp_path / f"a.{ending}").write_bytes((tmp_path / "jpg.jpg").read_bytes())
+    folder = PictureFolder(tmp_path, "all")
+    assert len(folder) == len(list(tmp_path.glob("*.*")))
+    for i in range(len(folder)):
+        centre = folder[i]["image"][10, 20].astype(int)
+        assert np.abs(centre - (20, 100, 200)).max() <= 8, folder.example_id(i)
+
+
+def test_films_are_split_by_folder_where_that_is_asked_for(tmp_path):
+    for film in range(8):
+        for frame in range(3):
+            add(tmp_path, f"film_{film}/{frame}.png", value=film)
+    parts = [
+        ids(PictureFolder(tmp_path, split, 0.3, split_by="folder"))
+        for split in ("train", "validation")
+    ]
+    films = [{name.partition("/")[0] for name in part} for part in parts]
+    assert all(films) and not films[0] & films[1]

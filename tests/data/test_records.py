@@ -334,11 +334,52 @@ def test_an_interrupted_packing_goes_on(pictures, tmp_path):
     source.reads, source.fails_at = 0, -1
     told = []
     pack({"train": source}, path, shard_length=5, progress=told.append)
-    assert source.reads == 10 and sum(told) == 20
+    # Two of four files, and three examples to see that the source is the same.
+    assert source.reads == 10 + 3 and sum(told) == 20
     assert sorted(p.name for p in tmp_path.iterdir()) == ["packed"]
     records = Records(path)
     for i in range(20):
         assert_same(records[i], source[i])
+
+
+@pytest.mark.parametrize("change", ["unit", "index", "file"])
+def test_an_interrupted_packing_goes_on_with_the_same_source_only(tmp_path, change):
+    frames = tmp_path / "frames"
+    for name in ("rgb", "depth"):
+        (frames / name).mkdir(parents=True)
+        for i in range(12):
+            values = np.full((4, 6), 1000 + i, np.uint16)
+            cv2.imwrite(str(frames / name / f"{i:02d}.png"), values)
+
+    def source(units=1000.0):
+        return RgbdFolder(frames, "all", units, cache_dir=tmp_path / "cache")
+
+    def pack_some(units=1000.0, progress=lambda count: None):
+        return pack(
+            {"train": source(units)},
+            tmp_path / "out",
+            shard_length=2,
+            progress=progress,
+        )
+
+    done = []
+
+    def stop(count):
+        done.append(count)
+        if len(done) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack_some(progress=stop)
+    if change == "index":  # of a frame whose values are not looked at
+        (frames / "index.csv").write_text("name,units_per_metre\n08,5000\n")
+    elif change == "file":
+        cv2.imwrite(str(frames / "depth" / "08.png"), np.full((4, 6), 7, np.uint16))
+    with pytest.raises(DataError, match="other settings or files that have changed"):
+        pack_some(5000.0 if change == "unit" else 1000.0)
+    if change == "unit":
+        packed = Records(pack_some())
+        assert len(packed) == 12 and packed[11]["depth"].max() == np.float32(1.011)
 
 
 def test_what_cannot_be_stored_is_named(pictures, tmp_path):

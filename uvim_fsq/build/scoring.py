@@ -175,7 +175,8 @@ class ColorizationScoring:
 
     def unpredicted(self, reference):
         """The grey picture as it is."""
-        return {"grey": reference["image"].astype(np.float32) / 127.5 - 1}
+        # Scaled as the truth is, see `ColorizationTask`: a grey truth is met exactly.
+        return {"grey": reference["image"].astype(np.float32) / 128 - 1}
 
     def target(self, reference):
         """Colours."""

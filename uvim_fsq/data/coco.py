@@ -13,7 +13,13 @@ from uvim_fsq.data.coco_layout import LAYOUT, ListedFiles, Part, find_coco_parts
 from uvim_fsq.data.coco_png import check_ids, count_pixels, read_ids, with_areas
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.images import PICTURE_SUFFIXES, read_image
-from uvim_fsq.data.scan import Files, cache_directory, cache_name, scan
+from uvim_fsq.data.scan import (
+    Files,
+    cache_directory,
+    cache_name,
+    files_fingerprint,
+    scan,
+)
 from uvim_fsq.data.splits import (
     Split,
     check_folder,
@@ -125,6 +131,10 @@ class CocoPanopticFolder:
     def image_file(self, index: int) -> Path:
         """The file of the picture, so that packing can copy it as it is."""
         return self._entries[self._ids[index]].files[0]
+
+    def fingerprint(self) -> str:
+        """Differs where the files do."""
+        return files_fingerprint({n: self._entries[n].files for n in self._ids})
 
     def example_id(self, index: int) -> str:
         """The picture's file name without its ending, after its part, as `val2017/000000000139`."""

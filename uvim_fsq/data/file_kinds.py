@@ -45,16 +45,3 @@ def file_kind(data: bytes) -> str | None:
     if not any(data):
         return "nothing but zeros: copying it was cut short, perhaps"
     return None
-
-
-def lost_link(data: bytes) -> str | None:
-    """The path that a file holds which was a link before it was copied; None for other files.
-
-    Archives and checkouts without links leave such files: a relative path and nothing else.
-    """
-    try:
-        text = data[:_TEXT].decode()
-    except UnicodeDecodeError:
-        return None
-    looks = "/" in text and len(data) < _TEXT and text.isprintable() and text.strip()
-    return text.strip() if looks else None

@@ -17,7 +17,13 @@ from uvim_fsq.data.images import read_oriented
 from uvim_fsq.data.listing import say_once
 from uvim_fsq.data.orientation import swaps_sides, turn
 from uvim_fsq.data.pairs import Pairs, find_pairs, role_folders
-from uvim_fsq.data.scan import Files, cache_directory, cache_name, scan
+from uvim_fsq.data.scan import (
+    Files,
+    cache_directory,
+    cache_name,
+    files_fingerprint,
+    scan,
+)
 from uvim_fsq.data.splits import (
     Split,
     SplitBy,
@@ -81,7 +87,7 @@ class RgbdFolder:
         check_split(split)
         check_folder(self.path, _LAYOUT)
         parts, hashed = find_parts(self.path, split)
-        say_beside(self.path, parts)
+        say_beside(self.path)
         files: dict[str, Files] = {}
         problems: list[str] = []
         self._units: dict[str, float | None] = {}
@@ -146,6 +152,11 @@ class RgbdFolder:
     def example_id(self, index: int) -> str:
         """The picture's path without `rgb/` and its ending, as `0002` or `train/0002`."""
         return self._ids[index]
+
+    def fingerprint(self) -> str:
+        """Differs where the files or their units do."""
+        units = {name: self._units.get(name) or self._unit for name in self._ids}
+        return files_fingerprint({n: self._files[n] for n in self._ids}, units)
 
     def _take_units(self, part: Path, files: Mapping[str, Files], prefix: str) -> None:
         """Units of single frames from a part's `index.csv`, if it has one."""

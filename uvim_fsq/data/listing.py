@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from uvim_fsq.data.file_kinds import lost_link
 from uvim_fsq.data.images import HEIF_SUFFIXES, PICTURE_SUFFIXES
 
 _log = logging.getLogger(__name__)
@@ -22,6 +21,7 @@ _JUNK = ("thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "@eadir", "lost+
 """What systems leave in folders, by name in lower case; hidden like what begins with a dot."""
 
 _KINDS_SHOWN = 8
+_LONGEST_PATH = 1024
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,12 @@ def list_files(folder: Path, suffixes: Iterable[str]) -> Listing:
             found.append((below, path))
         else:
             listing.passed[kind] += 1
+    taken = {below for below, _ in found}
     # By parts: the order of paths, in a third of the time.
     for below, path in sorted(found, key=lambda pair: pair[0].parts):
         name = composed(below)
-        listing.files[below if name in listing.files else name] = path
+        # Where a folder has a name in both spellings, each keeps its own.
+        listing.files[below if name in taken else name] = path
     return listing
 
 
@@ -111,6 +113,9 @@ def _walk(folder: Path, listing: Listing) -> Iterator[tuple[PurePosixPath, Path]
             name = entry.name
             if name.startswith(".") or name.lower() in _JUNK:
                 listing.passed["hidden, or left by the system"] += 1
+            elif target := lost_folder(Path(entry.path)):
+                listing.passed["links that copying made text of: followed"] += 1
+                links.append((below / name, target))
             elif not entry.is_dir():
                 yield below / name, Path(entry.path)
             elif entry.is_symlink():
@@ -130,15 +135,18 @@ def _kind(path: Path, suffixes: frozenset[str]) -> str | None:
         return suffix
     if path.is_symlink() and not path.exists():
         return "links to nowhere"
-    if target := text_link(path):
-        return f"lost links (text files in place of links, as {path.name} to {target})"
     return "without an ending"
 
 
-def text_link(path: Path) -> str | None:
-    """Where a link led that became a text file in copying; None for other files."""
+def lost_folder(path: Path) -> Path | None:
+    """The folder that a link led to which became a text file in copying; None for other files.
+
+    Archives and checkouts without links leave such files, which hold a path and nothing else.
+    """
+    if path.suffix or not path.is_file() or path.stat().st_size > _LONGEST_PATH:
+        return None
     try:
-        with path.open("rb") as file:
-            return lost_link(file.read(1024))
-    except OSError:
+        target = path.parent / path.read_text("utf-8").strip()
+        return target if target != path.parent and target.is_dir() else None
+    except (OSError, ValueError):
         return None

@@ -10,7 +10,13 @@ import numpy as np
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.folder import RgbdFolder
 from uvim_fsq.data.listing import list_files, say_once
-from uvim_fsq.data.scan import Files, cache_directory, cache_name, scan
+from uvim_fsq.data.scan import (
+    Files,
+    cache_directory,
+    cache_name,
+    files_fingerprint,
+    scan,
+)
 from uvim_fsq.data.source import Source
 from uvim_fsq.data.splits import (
     Split,
@@ -68,7 +74,7 @@ class NyuH5Folder:
         if (self.path / _ARCHIVE).is_dir():
             self.path = self.path / _ARCHIVE
         parts, hashed = find_parts(self.path, split)
-        say_beside(self.path, parts)
+        say_beside(self.path)
         problems: list[str] = []
         self._files: dict[str, Files] = {}
         for part in parts:
@@ -113,6 +119,10 @@ class NyuH5Folder:
     def reference(self, index: int) -> dict[str, Any]:
         """The example, which has its original size, and its `size` (height, width)."""
         return {**self[index], "size": self._sizes[self._ids[index]]}
+
+    def fingerprint(self) -> str:
+        """Differs where the files do."""
+        return files_fingerprint({n: self._files[n] for n in self._ids})
 
     def example_id(self, index: int) -> str:
         """The frame's path without its ending, as `train/kitchen_0004/00051`."""

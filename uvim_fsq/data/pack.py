@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq.data.errors import DataError
-from uvim_fsq.data.pack_record import Changes, make_record
+from uvim_fsq.data.pack_record import Changes, make_record, source_fingerprint
 from uvim_fsq.data.records import (
     FORMAT,
     FORMAT_VERSION,
@@ -99,7 +99,9 @@ class _Packing:
 
     def begin(self) -> None:
         """Makes the work folder, or takes up one that was left."""
+        sources = {part: source_fingerprint(each) for part, each in self.parts.items()}
         plan = [self.ids, self.categories, asdict(self.changes), self.shard_length]
+        plan.append(sources)
         text = json.dumps([FORMAT_VERSION, plan], allow_nan=False)
         fresh = {"plan": hashlib.sha256(text.encode()).hexdigest(), "shards": {}}
         self.work.mkdir(parents=True, exist_ok=True)
@@ -109,8 +111,9 @@ class _Packing:
             self.journal = fresh
         if self.journal.get("plan") != fresh["plan"]:
             raise DataError(
-                f"{self.work} holds an unfinished packing of other examples or with other "
-                "settings: finish that one first, or delete the folder"
+                f"{self.work} holds an unfinished packing of other examples, or with other "
+                "settings or files that have changed since: give the same ones to go on, or delete "
+                "the folder to begin anew"
             )
 
     def write_part(

@@ -11,7 +11,13 @@ import numpy as np
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.images import PICTURE_SUFFIXES, read_image
 from uvim_fsq.data.listing import list_files
-from uvim_fsq.data.scan import Files, cache_directory, cache_name, scan
+from uvim_fsq.data.scan import (
+    Files,
+    cache_directory,
+    cache_name,
+    files_fingerprint,
+    scan,
+)
 from uvim_fsq.data.splits import (
     Split,
     SplitBy,
@@ -117,6 +123,10 @@ class PictureFolder:
         """The file of the picture, so that packing can copy it as it is."""
         return self._files[self._ids[index]][0]
 
+    def fingerprint(self) -> str:
+        """Differs where the files do."""
+        return files_fingerprint({n: self._files[n] for n in self._ids})
+
     def example_id(self, index: int) -> str:
         """The picture's path below the folder without its ending, as `train/cat/0002`.
 
@@ -143,7 +153,7 @@ def _find_pictures(
 ) -> tuple[dict[str, Files], bool]:
     """The pictures by id, and whether the split must be made by hashing."""
     parts, hashed = find_parts(path, split)
-    say_beside(path, parts)
+    say_beside(path)
     files: dict[str, Files] = {}
     for part in parts:
         listing = list_files(part, PICTURE_SUFFIXES)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from uvim_fsq.data.errors import DataError
 
@@ -81,6 +82,13 @@ def cache_name(kind: str, path: Path) -> str:
     """The name of the cache file that belongs to a dataset at `path`."""
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
     return f"scan-{kind}-{digest}.json"
+
+
+def files_fingerprint(files: Mapping[str, Files], *settings: Any) -> str:
+    """A hash of examples' files, by name, size and time of change, and of settings that read them."""
+    lines = [f"{name} {_stamp(paths)}" for name, paths in files.items()]
+    text = json.dumps([lines, settings])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _stamp(paths: Files) -> str:

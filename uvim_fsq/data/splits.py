@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from uvim_fsq.data.errors import DataError
-from uvim_fsq.data.listing import say_once, text_link
+from uvim_fsq.data.listing import lost_folder, say_once
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def _places(path: Path, names: Sequence[str]) -> list[Path]:
         places += [e for e in entries if _plain(e.name) == name and e.name != name]
     for place in places:
         if place.is_file() and not place.suffix:
-            target = text_link(place)
+            target = lost_folder(place)
             lost = f"; it was a link to {target} once: make that anew" if target else ""
             raise DataError(f"{place} is a file, expected a folder{lost}")
     return places
@@ -109,9 +109,10 @@ def _plain(name: str) -> str:
     return name.lower().rstrip("0123456789")
 
 
-def say_beside(path: Path, used: Sequence[Path]) -> None:
+def say_beside(path: Path, is_part: Callable[[Path], bool] = Path.is_dir) -> None:
     """Log which folders beside the parts of a dataset are not read."""
-    if list(used) == [path]:
+    used, _ = find_parts(path, "all", is_part)
+    if used == [path]:
         return
     others = [
         f"{entry.name}/"
@@ -221,7 +222,7 @@ def _hash_split(
     held_out = {name for name in ids if group(name) in validation}
     if len(groups) < len(ids):
         say_once(
-            f"{path}: held out for validation {len(held_out)} of {len(ids)} examples, whole folders: "
-            f"{len(validation)} of {len(groups)}"
+            f"{path}: held out for validation {len(held_out)} of {len(ids)} examples, kept together by "
+            f"folder or name: {len(validation)} of {len(groups)} groups"
         )
     return [name for name in ids if (name in held_out) == (split == "validation")]
