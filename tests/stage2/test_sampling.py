@@ -166,6 +166,15 @@ def test_settings_out_of_range_are_refused(changes):
         Sampling(**changes)
 
 
+def test_the_first_that_add_up_to_top_p_exactly_are_enough():
+    logits = jnp.array(
+        [9.0, 0.0, -np.log(2), -np.log(2)]
+    )  # A half, a quarter, a quarter.
+    for top_p, kept in ((0.5, [1]), (0.75, [1, 2]), (0.76, [1, 2, 3])):
+        restricted = Sampling(1.0, top_p=top_p).restrict(logits)
+        assert np.flatnonzero(np.isfinite(restricted)).tolist() == kept
+
+
 def test_greedy_begins_at_a_millionth():
     logits = jnp.zeros((1, 400, 3)).at[..., 1].set(1e-9)
     keys = keys_for(1, 400)

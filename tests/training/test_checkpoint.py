@@ -107,6 +107,18 @@ def test_arrays_that_do_not_fit_are_named(tmp_path):
     assert "step: not expected" in text
 
 
+@pytest.mark.parametrize("metric", [float("nan"), float("inf"), float("-inf")])
+def test_a_metric_that_is_not_finite_is_none(tmp_path, metric):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(_state(), 1, metric=0.5)
+        checkpoints.save(_state(), 2, metric=metric)
+        checkpoints.wait()
+        assert checkpoints.best_step() == 1
+        assert checkpoints.metadata(2)["metric"] is None
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.best_step() == 1 and checkpoints.latest_step() == 2
+
+
 @_LATE_FAILURES
 def test_damaged_files_are_an_error_with_their_place(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:

@@ -99,6 +99,21 @@ def test_profile_traces_the_steps(tmp_path):
     jax.profiler.stop_trace()
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_profile_ends_after_as_many_steps_as_it_was_told(tmp_path, monkeypatch, steps):
+    traced = []
+    for name in ("start_trace", "stop_trace"):
+        monkeypatch.setattr(jax.profiler, name, lambda *_, n=name: traced.append(n))
+    hook = profile_hook(tmp_path, first=2, steps=steps)
+    ended = []
+    for step in range(1, 9):
+        hook.function(step, None, {})
+        ended.append((step, len(traced)))
+    assert [n for step, n in ended if step < 2] == [0]
+    assert {n for step, n in ended if 2 <= step < 2 + steps} == {1}
+    assert {n for step, n in ended if step >= 2 + steps} == {2}
+
+
 def test_a_profile_that_the_end_cuts_off_is_written(tmp_path):
     hook = profile_hook(tmp_path, first=2, steps=5)
     assert hook.at_end and hook.on_stop

@@ -163,6 +163,16 @@ def test_momentum_is_stored_in_bfloat16_and_used_unrounded():
     np.testing.assert_allclose(second["x"][0], 0.8984375 * stored + 0.1, rtol=1e-6)
 
 
+def test_second_moments_forget_a_twentieth_at_each_step_in_the_long_run():
+    """`1 - t^-0.8` is 0.933 at step 30 and would be 0.996 at step 1000."""
+    direction = adafactor()
+    fresh = direction.init({"x": jnp.zeros(3)})
+    for count, kept in ((29, 1 - 30**-0.8), (999, 0.95)):
+        state = fresh._replace(count=jnp.int32(count), second={"x": jnp.ones(3)})
+        _, after = direction.update({"x": jnp.zeros(3)}, state)
+        np.testing.assert_allclose(after.second["x"], kept, rtol=1e-6)
+
+
 def test_adamw_equals_optax_with_the_decay_divided_by_the_learning_rate():
     generator = np.random.default_rng(0)
     params = {"d": {"kernel": jnp.float32(generator.normal(size=(5, 4)))}}

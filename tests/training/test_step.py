@@ -8,7 +8,7 @@ import pytest
 from uvim_fsq.training.optimizer import adafactor, adamw, make_optimizer
 from uvim_fsq.training.schedule import constant
 from uvim_fsq.training.state import create_state
-from uvim_fsq.training.step import make_step
+from uvim_fsq.training.step import BatchSizeError, check_batch_size, make_step
 
 
 def _linear_loss(params, collections, frozen, batch, key):
@@ -55,6 +55,46 @@ def test_micro_batches_give_the_step_of_the_whole_batch():
         ):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     assert abs(float(results[0][0].collections)) > 0.1
+
+
+def test_micro_batches_and_steps_draw_each_for_themselves():
+    """The mean of draws, and the sum of their squares: equal draws would have no variance."""
+
+    def loss(params, collections, frozen, batch, key):
+        del collections, frozen, batch
+        draw = jax.random.normal(key)
+        return params["kernel"].sum(), (jnp.square(draw), {"draw": draw})
+
+    optimizer = make_optimizer(adamw(), learning_rate=0.1, schedule=constant())
+    step = make_step(
+        loss,
+        lambda collections, statistics, key: statistics,
+        optimizer,
+        constant(),
+        batch_size=8,
+        seed=0,
+        micro_batches=4,
+    )
+    state = create_state({"kernel": jnp.ones(3)}, jnp.zeros(()), optimizer)
+    means = []
+    for _ in range(2):
+        state, metrics = step(state, None, step.put(_batch()))
+        means.append(float(metrics["draw"]))
+        assert float(state.collections) / 4 - means[-1] ** 2 > 0.01
+    assert means[0] != means[1]
+
+
+@pytest.mark.parametrize(
+    ("batch", "micro_batches", "devices", "good"),
+    [(8, 1, 1, True), (8, 2, 4, True), (8, 2, 3, False), (6, 4, 1, False)]
+    + [(8, 0, 1, False), (8, -2, 1, False), (0, 1, 1, False), (-8, 1, 1, False)],
+)
+def test_batches_are_split_evenly_or_refused(batch, micro_batches, devices, good):
+    if good:
+        check_batch_size(batch, micro_batches, devices)
+        return
+    with pytest.raises(BatchSizeError, match=f"{micro_batches} micro-batch"):
+        check_batch_size(batch, micro_batches, devices)
 
 
 def test_metrics_are_what_they_say():
