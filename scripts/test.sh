@@ -7,4 +7,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh dev
-exec .venv/bin/python -m pytest -n "${UVIM_FSQ_TEST_WORKERS:-2}" "$@"
+# A file's tests share trained models: they go to one worker.
+exec .venv/bin/python -m pytest -n "${UVIM_FSQ_TEST_WORKERS:-2}" --dist loadfile "$@"

@@ -118,8 +118,8 @@ def test_memory_shrinks_with_the_parts():
     "stage, variant, dtype, tolerance",
     [
         (1, "vq", "float32", 1e-4),
-        (1, "vq", "bfloat16", 0.04),
-        (2, "fsq", "bfloat16", 0.06),
+        pytest.param(1, "vq", "bfloat16", 0.04, marks=pytest.mark.slow),
+        pytest.param(2, "fsq", "bfloat16", 0.06, marks=pytest.mark.slow),
     ],
 )
 def test_everything_together(tmp_path, stage, variant, dtype, tolerance):
