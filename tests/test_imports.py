@@ -65,7 +65,8 @@ MAY_IMPORT = {
     ),
     "uvim_fsq.predictor": (
         *TOP,
-        *("uvim_fsq.data.errors", "uvim_fsq.data.images", "uvim_fsq.stage2.sampling"),
+        *("uvim_fsq.data.errors", "uvim_fsq.data.images", "uvim_fsq.data.orientation"),
+        "uvim_fsq.stage2.sampling",
         *("uvim_fsq.training.compilation_cache", "uvim_fsq.prediction_files"),
     ),
     "uvim_fsq.prediction_files": ("uvim_fsq.data", "uvim_fsq.tasks", "uvim_fsq.files"),

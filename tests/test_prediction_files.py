@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from uvim_fsq.data.coco_format import read_index
+from uvim_fsq.data.coco_png import read_ids
 from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.orientation import turn
 from uvim_fsq.prediction_files import (
     PanopticFiles,
     check_free,
@@ -38,6 +40,29 @@ def test_names_that_are_one_number_stay_apart(tmp_path):
     assert [each["image_id"] for each in content["annotations"]] == ids
     index = read_index(tmp_path / "panoptic.json")
     assert index.problems == {} and len(index.annotations) == 4
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 6, 7, 8])
+def test_panoptic_files_lie_as_the_picture_is_stored(tmp_path, number):
+    """So that they have the size of COCO's own, which no EXIF turns."""
+    stored = np.array([[0, 0, 2], [1, 1, 1]], np.int32)
+    seen = turn(stored, number)
+    segments = [{"id": i, "category_id": 7} for i in (1, 2)]
+    files = prediction_files(PANOPTIC)
+    image = np.zeros((*seen.shape, 3), np.uint8)
+    prediction = {"panoptic": seen, "segments": segments}
+    files.write(tmp_path, "a", image, prediction, number)
+    files.finish(tmp_path)
+    np.testing.assert_array_equal(read_ids(tmp_path / "panoptic" / "a.png"), stored)
+    index = read_index(tmp_path / "panoptic.json")
+    assert (index.images["a"].height, index.images["a"].width) == (2, 3)
+    boxes = json.loads((tmp_path / "panoptic.json").read_text())["annotations"][0]
+    assert [each["bbox"] for each in boxes["segments_info"]] == [
+        [0, 1, 3, 1],
+        [2, 0, 1, 1],
+    ]
+    view = cv2.imread(str(tmp_path / "a_overlay.png"))
+    assert (view.shape[0] > view.shape[1]) == (seen.shape[0] > seen.shape[1])
 
 
 def test_ids_are_numbers_that_others_can_hold():

@@ -14,6 +14,7 @@ import numpy as np
 from uvim_fsq.data.coco_format import CocoImage, describe, write_index
 from uvim_fsq.data.coco_png import write_ids
 from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.orientation import unturn
 from uvim_fsq.files import name_problem, write_whole
 from uvim_fsq.tasks.base import Task
 from uvim_fsq.tasks.colorization import ColorizationTask
@@ -50,9 +51,17 @@ class PredictionFiles(Protocol):
         ...
 
     def write(
-        self, output: Path, stem: str, image: np.ndarray, prediction: Any
+        self,
+        output: Path,
+        stem: str,
+        image: np.ndarray,
+        prediction: Any,
+        turned: int = 1,
     ) -> None:
-        """Writes a picture's files, in the order of `patterns`."""
+        """Writes a picture's files, in the order of `patterns`.
+
+        `turned` is the EXIF orientation that the picture was turned by when it was read.
+        """
         ...
 
     def finish(self, output: Path) -> None:
@@ -111,7 +120,7 @@ class DepthFiles:
         """Metres, float32 (h w)."""
         return prediction
 
-    def write(self, output, stem, image, prediction):
+    def write(self, output, stem, image, prediction, turned=1):
         """Both pictures."""
         data, view = paths(self, output, stem)
         if self.format == "npy":
@@ -150,7 +159,7 @@ class ColorFiles:
         """RGB, uint8 (h w 3)."""
         return self.task.to_uint8(prediction)
 
-    def write(self, output, stem, image, prediction):
+    def write(self, output, stem, image, prediction, turned=1):
         """The picture."""
         if self.keep_luminance:
             colors = self.task.keep_luminance(image, prediction)
@@ -164,7 +173,10 @@ class ColorFiles:
 
 @dataclass(frozen=True)
 class PanopticFiles:
-    """COCO's format, `panoptic/NAME.png` and one `panoptic.json`, and `NAME_overlay.png`."""
+    """COCO's format, `panoptic/NAME.png` and one `panoptic.json`, and `NAME_overlay.png`.
+
+    The PNG lies on the pixels as the picture's file stores them, as COCO's own do.
+    """
 
     task: PanopticTask
     annotations: dict[str, tuple[str, list]] = field(default_factory=dict)
@@ -176,13 +188,14 @@ class PanopticFiles:
         """`panoptic` int32 (h w) of segment ids, 0 for void, and `segments`."""
         return prediction
 
-    def write(self, output, stem, image, prediction):
+    def write(self, output, stem, image, prediction, turned=1):
         """Both pictures."""
         data, view = paths(self, output, stem)
-        write_ids(data, prediction["panoptic"])
-        segments = describe(prediction["panoptic"], prediction["segments"])
+        ids = unturn(prediction["panoptic"], turned)
+        write_ids(data, ids)
+        segments = describe(ids, prediction["segments"])
         self.annotations[stem] = (data.name, segments)
-        self.images[stem] = CocoImage(f"{stem}.png", *image.shape[:2])
+        self.images[stem] = CocoImage(f"{stem}.png", *ids.shape)
         write_png(view, picture_with_legend(image, prediction, self.task.categories))
 
     def finish(self, output):

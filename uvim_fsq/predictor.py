@@ -15,6 +15,7 @@ from uvim_fsq.build.trained import Trained, open_trained
 from uvim_fsq.config import ConfigError
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.images import read_image, to_rgb_uint8
+from uvim_fsq.data.orientation import orientation
 from uvim_fsq.prediction_files import (
     DepthFormat,
     check_free,
@@ -94,7 +95,7 @@ class Predictor:
         - depth: `NAME_depth.png`, 16-bit millimetres up to 65.535 m, and `NAME_depth_color.png` for
           the eye; with `depth_format="npy"` the first is `NAME_depth.npy`, float32 metres;
         - panoptic: `panoptic/NAME.png` and `panoptic.json` in COCO's format, and
-          `NAME_overlay.png` with class names and a legend;
+          `NAME_overlay.png` with class names and a legend; the PNG is not turned as EXIF says;
         - colorization: `NAME_color.png`; `keep_luminance` puts the colours on the picture's
           own luminance, which is as sharp as the picture.
 
@@ -116,7 +117,8 @@ class Predictor:
         predictions = self._restored(pictures, **sampling)
         for picture, (image, prediction) in zip(pictures, predictions, strict=True):
             stem = Path(picture).stem
-            files.write(output, stem, image, prediction)
+            turned = orientation(Path(picture).read_bytes())
+            files.write(output, stem, image, prediction, turned)
             written += paths(files, output, stem)
         files.finish(output)
         return written + [output / name for name in files.shared]

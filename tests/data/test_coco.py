@@ -244,6 +244,38 @@ def test_skip_broken_leaves_them_out_and_says_so(dataset, caplog):
     assert folder[0]["image"][3, 4].tolist() == [12, 0, 0]
 
 
+@pytest.mark.parametrize("shape", [(12, 16), (12, 12)], ids=str)
+@pytest.mark.parametrize("number", [1, 2, 3, 6, 7, 8])
+def test_labels_turn_with_their_photograph(tmp_path, number, shape):
+    """Both lie as the sensor saw it, and the JSON has that size; the red is on the cat."""
+    from PIL import Image, ImageOps
+
+    write_own(tmp_path, ["a.png", "b.png"], size=shape)
+    red = np.zeros((*shape, 3), np.uint8)
+    red[segment_ids(shape) == 7, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = number
+    path = tmp_path / "images" / "a.png"
+    Image.fromarray(red).save(path, exif=exif)
+    seen = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+    example = CocoPanopticFolder(tmp_path, "all").reference(0)
+    np.testing.assert_array_equal(example["image"], seen)
+    np.testing.assert_array_equal(example["panoptic"] == 7, seen[..., 0] == 255)
+    assert example["size"] == seen.shape[:2]
+
+
+def test_labels_of_the_turned_size_are_turned_already(tmp_path):
+    from PIL import Image
+
+    write_own(tmp_path, ["a.png", "b.png"])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sideways = Image.fromarray(np.zeros((16, 12, 3), np.uint8))
+    sideways.save(tmp_path / "images" / "a.png", exif=exif)
+    example = CocoPanopticFolder(tmp_path, "all")[0]
+    np.testing.assert_array_equal(example["panoptic"], segment_ids())
+
+
 def test_palette_png_is_refused(dataset):
     from PIL import Image
 

@@ -12,7 +12,8 @@ from uvim_fsq.data.coco_json import Segment
 from uvim_fsq.data.coco_layout import LAYOUT, ListedFiles, Part, find_coco_parts
 from uvim_fsq.data.coco_png import check_ids, count_pixels, read_ids, with_areas
 from uvim_fsq.data.errors import BrokenFileError, DataError
-from uvim_fsq.data.images import PICTURE_SUFFIXES, read_image
+from uvim_fsq.data.images import PICTURE_SUFFIXES, read_oriented
+from uvim_fsq.data.orientation import swaps_sides, turn_along
 from uvim_fsq.data.scan import (
     Files,
     cache_directory,
@@ -57,7 +58,8 @@ class CocoPanopticFolder:
     remembered below `cache_dir` until one of the three changes; what is wrong is one `DataError`, or
     with `skip_broken` left out and named in `skipped`; so are single images and annotations of the
     JSON. A JSON that is wrong as a whole, or in its categories, always raises. Segments without
-    `area` get that of the PNG, and a stated one must be that of the PNG.
+    `area` get that of the PNG, and a stated one must be that of the PNG. Where the picture's file
+    says that it is to be turned (EXIF), the PNG is turned along, see `turn_along`.
 
     Example: `CocoPanopticFolder("coco", "validation")[0]["segments"][0]["category_id"]`.
     """
@@ -113,12 +115,13 @@ class CocoPanopticFolder:
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`image` uint8 (h w 3), `panoptic` int32 (h w) of segment ids, `segments` and `id`."""
         entry = self._entries[self._ids[index]]
-        ids = read_ids(entry.files[1])
+        image, number = read_oriented(entry.files[0])
+        ids = turn_along(read_ids(entry.files[1]), number, image.shape[:2])
         segments = [dict(segment) for segment in entry.segments]
         if any("area" not in segment for segment in segments):
             segments = with_areas(segments, count_pixels(ids), entry.files[1])
         return {
-            "image": read_image(entry.files[0]),
+            "image": image,
             "panoptic": ids,
             "segments": segments,
             "id": self._ids[index],
@@ -217,13 +220,16 @@ def _compare_categories(parts: list[Part]) -> None:
 
 def _check(entry: _Entry) -> tuple[int, int]:
     picture, panoptic, index = entry.files
-    height, width = read_image(picture).shape[:2]
-    if (height, width) != entry.size:
+    image, number = read_oriented(picture)
+    height, width = image.shape[:2]
+    stored = (width, height) if swaps_sides(number) else (height, width)
+    if entry.size not in ((height, width), stored):
         rows, columns = entry.size
         raise BrokenFileError(
             picture,
             f"its size, {height} x {width}, is not that in {index.name}, {rows} x {columns} "
             "(height x width, after the orientation that the file states)",
         )
-    check_ids(read_ids(panoptic), entry.segments, panoptic, entry.size)
+    ids = turn_along(read_ids(panoptic), number, (height, width))
+    check_ids(ids, entry.segments, panoptic, (height, width))
     return height, width

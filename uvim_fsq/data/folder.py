@@ -15,7 +15,7 @@ from uvim_fsq.data.depth_units import find_index, read_units, says_units
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.images import read_oriented
 from uvim_fsq.data.listing import say_once
-from uvim_fsq.data.orientation import swaps_sides, turn
+from uvim_fsq.data.orientation import turn_along
 from uvim_fsq.data.pairs import Pairs, find_pairs, role_folders
 from uvim_fsq.data.scan import (
     Files,
@@ -206,12 +206,7 @@ def _read_pair(files: Iterable[Path]) -> tuple[UInt8[np.ndarray, "h w 3"], np.nd
     """A picture as it is looked at, and the numbers of its depth map, turned along if need be."""
     picture, depth = files
     image, number = read_oriented(picture)
-    values = read_stored_depth(depth)
-    upright = values.shape == image.shape[:2] and swaps_sides(number)
-    square = image.shape[0] == image.shape[1]
-    if number != 1 and (square or not upright):
-        values = turn(values, number)
-    return image, values
+    return image, turn_along(read_stored_depth(depth), number, image.shape[:2])
 
 
 def _check_pair(files: Files) -> tuple[int, int]:

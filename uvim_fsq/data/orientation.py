@@ -53,3 +53,26 @@ def turn(
     if number in (3, 4, 7, 8):
         stored = stored[::-1]
     return np.ascontiguousarray(stored)
+
+
+def unturn(
+    seen: Shaped[np.ndarray, "h w *c"], number: int
+) -> Shaped[np.ndarray, "H W *c"]:
+    """The inverse of `turn`: an array as it is stored.
+
+    >>> unturn(turn(np.array([[1, 2]]), 6), 6).tolist()
+    [[1, 2]]
+    """
+    return turn(seen, {6: 8, 8: 6}.get(number, number))
+
+
+def turn_along(
+    label: Shaped[np.ndarray, "h w *c"], number: int, size: tuple[int, int]
+) -> Shaped[np.ndarray, "H W *c"]:
+    """A label as its image is looked at, which has `size` (height, width) after it was turned.
+
+    Labels lie on the pixels as they are stored, and are turned along, unless their size is that
+    of the turned image alone.
+    """
+    upright = swaps_sides(number) and size[0] != size[1] and label.shape[:2] == size
+    return label if number == 1 or upright else turn(label, number)
