@@ -456,6 +456,19 @@ def test_missing_and_short_files_are_all_named(copy):
     Records(copy, "validation")
 
 
+def test_files_outside_of_the_folder_are_not_read(copy, tmp_path):
+    """An index of a stranger's, whose path would be there."""
+    file = copy / "train-00000-of-00003.array_record"
+    file.rename(tmp_path / "stolen")
+    index = json.loads((copy / "index.json").read_text())
+    shards = index["parts"]["train"]["shards"]
+    for name in ("../stolen", str(tmp_path / "stolen")):
+        shards[0]["file"] = name
+        edit(copy, parts=index["parts"])
+        with pytest.raises(DataError, match="stolen' leads out of its folder"):
+            Records(copy)
+
+
 def test_no_damage_goes_unseen(copy, parts):
     file = copy / "train-00001-of-00003.array_record"
     whole = file.read_bytes()

@@ -32,6 +32,7 @@ from uvim_fsq.data.splits import (
     say_beside,
     say_deeper_parts,
 )
+from uvim_fsq.files import name_problem
 from uvim_fsq.types import Category, UInt8
 
 _log = logging.getLogger(__name__)
@@ -192,9 +193,9 @@ def _listed_pictures(path: Path, file_list: Path) -> dict[str, Files]:
         if not line.strip():
             continue
         name = PurePosixPath(line.strip())
-        problem = ""
-        if name.is_absolute() or ".." in name.parts:
-            problem = f"expected a path below {path}"
+        problem = name_problem(line.strip()) or ""
+        if problem:
+            problem = f"expected a path below {path}, but {problem}"
         elif not (path / name).is_file():
             problem = f"there is no such file below {path}"
         elif name in files:

@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 
 from uvim_fsq.data.errors import BrokenFileError, DataError
+from uvim_fsq.files import name_problem
 from uvim_fsq.types import Category
 
 INDEX_NAME = "index.json"
@@ -189,6 +190,9 @@ def _check_shards(path: Path, shards: list[dict[str, Any]]) -> None:
     """Raises one `DataError` that names every file that is missing or has another length."""
     problems = []
     for shard in shards:
+        if problem := name_problem(shard["file"]):
+            problems.append(f"{INDEX_NAME} names a file that is none of it: {problem}")
+            continue
         try:
             found = (path / shard["file"]).stat().st_size
         except OSError:
