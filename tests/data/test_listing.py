@@ -136,9 +136,11 @@ def test_parts_that_lie_deeper_are_said(tmp_path, caplog):
     assert "train/, val/ lie deeper in it" in caplog.text
 
 
-def test_part_that_is_a_file_is_refused(tmp_path):
+def test_part_that_is_a_lost_link_is_refused(tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "set" / "val").mkdir(parents=True)
     (tmp_path / "set" / "train").write_text("../store")
-    with pytest.raises(DataError, match="train is a file, expected a folder; it was a"):
+    with pytest.raises(DataError, match="train is a file, expected a folder: it was a"):
         find_parts(tmp_path / "set", "train")
+    (tmp_path / "set" / "train").write_text("a list of names")
+    assert find_parts(tmp_path / "set", "all") == ([tmp_path / "set" / "val"], False)

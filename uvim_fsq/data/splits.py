@@ -98,10 +98,11 @@ def _places(path: Path, names: Sequence[str]) -> list[Path]:
         places += [path / name]
         places += [e for e in entries if _plain(e.name) == name and e.name != name]
     for place in places:
-        if place.is_file() and not place.suffix:
-            target = lost_folder(place)
-            lost = f"; it was a link to {target} once: make that anew" if target else ""
-            raise DataError(f"{place} is a file, expected a folder{lost}")
+        if target := lost_folder(place):
+            raise DataError(
+                f"{place} is a file, expected a folder: it was a link to {target} before it was "
+                "copied; make that anew"
+            )
     return places
 
 
