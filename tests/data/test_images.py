@@ -10,6 +10,7 @@ from PIL import Image
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.images import (
     read_image,
+    read_oriented,
     to_rgb_uint8,
 )
 
@@ -282,7 +283,7 @@ def test_every_kind_is_turned_by_its_orientation(tmp_path, kind):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"\0\0\0\x18ftypheic" + bytes(40), "an HEIC image: pip install pillow-heif"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "an HEIC image"),
         (b"version https://git-lfs.github.com/spec/v1", "run `git lfs pull`"),
         (b"<!DOCTYPE html><html><body>404", "a web page"),
         (b"%PDF-1.4 and so on", "a PDF, not an image"),
@@ -294,3 +295,14 @@ def test_files_that_are_no_image_are_called_by_their_kind(tmp_path, data, said):
     (tmp_path / "a.jpg").write_bytes(data)
     with pytest.raises(BrokenFileError, match=said):
         read_image(tmp_path / "a.jpg")
+
+
+def test_heic_is_read_where_its_library_is_installed(tmp_path, picture):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    heif = pillow_heif.from_pillow(Image.fromarray(picture))
+    heif.save(tmp_path / "a.heic", exif=exif.tobytes())
+    image, number = read_oriented(tmp_path / "a.heic")
+    assert number == 6 and image.shape == (picture.shape[1], picture.shape[0], 3)
+    assert np.abs(image.astype(int) - np.rot90(picture, -1)).mean() < 12

@@ -10,13 +10,14 @@ import importlib.util
 import io
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from uvim_fsq.data.errors import BrokenFileError
 from uvim_fsq.data.file_kinds import file_kind
-from uvim_fsq.data.orientation import orientation, turn
+from uvim_fsq.data.orientation import noted_orientation, orientation, turn
 from uvim_fsq.types import Shaped, UInt8
 
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
@@ -54,9 +55,11 @@ def read_oriented(path: str | Path) -> tuple[UInt8[np.ndarray, "h w 3"], int]:
         if isinstance(error, BrokenFileError):
             raise
         raise BrokenFileError(path, str(error)) from error
+    if _is_heif(data):  # which pillow-heif has turned
+        return picture, noted_orientation(_open_heif(data).info.get("exif") or b"")
     number = orientation(data)
-    # OpenCV turns a TIFF whatever it is told, and pillow-heif turns what it decodes.
-    turned = data.startswith(_TIFF_STARTS) or _is_heif(data)
+    # OpenCV turns a TIFF whatever it is told.
+    turned = data.startswith(_TIFF_STARTS)
     return picture if turned else turn(picture, number), number
 
 
@@ -81,13 +84,17 @@ def _is_heif(data: bytes) -> bool:
     return (file_kind(data) or "").startswith("an HEIC")
 
 
-def _decode_heif(path: str | Path, data: bytes) -> np.ndarray:
+def _open_heif(data: bytes) -> Any:
     pillow_heif = importlib.import_module("pillow_heif")
+    return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+
+
+def _decode_heif(path: str | Path, data: bytes) -> np.ndarray:
     try:
-        heif = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
-        return np.asarray(heif)
+        return np.asarray(_open_heif(data))
     except (OSError, ValueError, RuntimeError, EOFError, SyntaxError) as error:
-        raise BrokenFileError(path, one_line(f"cannot be decoded: {error}")) from error
+        reason = f"an HEIC image that cannot be decoded: {error}"
+        raise BrokenFileError(path, one_line(reason)) from error
 
 
 def to_rgb_uint8(image: Shaped[np.ndarray, "..."]) -> UInt8[np.ndarray, "h w 3"]:

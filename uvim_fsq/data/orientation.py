@@ -5,6 +5,7 @@ upright, 3 upside down, 6 and 8 lie on a side, and the even ones below 5 and odd
 """
 
 import io
+import struct
 
 import numpy as np
 
@@ -25,6 +26,19 @@ def orientation(data: bytes) -> int:
             found = image.getexif().get(_TAG, 1)
     # What is odd about a file is for the decoder to say.
     except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError):
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def noted_orientation(exif: bytes) -> int:
+    """The orientation in an EXIF block, as decoders hand it out; 1 where there is none."""
+    from PIL import Image
+
+    block = Image.Exif()
+    try:
+        block.load(exif)
+        found = block.get(_TAG, 1)
+    except (OSError, ValueError, SyntaxError, Warning, struct.error):
         return 1
     return found if found in range(1, 9) else 1
 
