@@ -49,6 +49,26 @@ def test_nyu_gives_the_pixels_and_metres_of_its_files(
     assert found == set(range(len(truth)))
 
 
+def test_areas_that_are_not_of_the_map_are_refused_where_they_count(
+    read_tfds, monkeypatch
+):
+    """The builder takes them from the JSON, and panoptic quality believes them."""
+    from uvim_fsq.data import tfds_source
+
+    to_segments = tfds_source.to_segments
+
+    def stale(*arguments):
+        return [{**s, "area": s["area"] + 1} for s in to_segments(*arguments)]
+
+    source = read_tfds(COCO, "validation")
+    monkeypatch.setattr(tfds_source, "to_segments", stale)
+    place = next(i for i in range(len(source)) if source[i]["segments"])
+    with pytest.raises(
+        DataError, match=r"its segment \d+ has \d+ pixels, and the JSON"
+    ):
+        source.reference(place)
+
+
 @pytest.mark.parametrize("file_format", FORMATS)
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_coco_gives_the_ids_of_the_pngs_and_the_segments_of_the_json(

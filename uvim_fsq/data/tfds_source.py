@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from uvim_fsq.data.coco_png import count_pixels, with_areas
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.images import to_rgb_uint8
 from uvim_fsq.data.scan import cache_directory
@@ -124,8 +125,17 @@ class TfdsSource:
         return {**example, "id": without_ending(self._name(row, values))}
 
     def reference(self, index: int) -> dict[str, Any]:
-        """The example, which has its original size, and its `size` (height, width)."""
+        """The example, which has its original size, and its `size` (height, width).
+
+        Panoptic quality believes the areas: here, where they count, they must be those of the map.
+        """
         example = self[index]
+        if "panoptic" in example:
+            counts, where = (
+                count_pixels(example["panoptic"]),
+                self._where(self._row(index)),
+            )
+            with_areas(example["segments"], counts, where)
         return {**example, "size": example["image"].shape[:2]}
 
     def example_id(self, index: int) -> str:
