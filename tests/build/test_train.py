@@ -13,7 +13,8 @@ import pytest
 from uvim_fsq.build import objects
 from uvim_fsq.build import trained as trained_module
 from uvim_fsq.build.load import load_frozen_stage1, load_inference
-from uvim_fsq.build.run_directory import RunDirectory, identity_differences
+from uvim_fsq.build.run_directory import RunDirectory
+from uvim_fsq.build.run_identity import identity_differences
 from uvim_fsq.build.train import train
 from uvim_fsq.build.trained import open_trained
 from uvim_fsq.config import ConfigError, IdentityConfig, replace

@@ -10,13 +10,15 @@ import numpy as np
 from evaluators.codebook import CodebookEvaluator, index_histogram
 from evaluators.runner import EvaluationResult, evaluate
 from uvim_fsq.build.baselines import training_targets
-from uvim_fsq.build.fid import fid_evaluators, listed_indices
+from uvim_fsq.build.fid import fid_evaluators
 from uvim_fsq.build.held import hold
+from uvim_fsq.build.listed import listed_indices
 from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.predictions import Predictions
 from uvim_fsq.build.report_pictures import save_pages
 from uvim_fsq.build.report_scores import print_scores
 from uvim_fsq.build.run_directory import environment, write_json
+from uvim_fsq.build.scored import what_is_scored
 from uvim_fsq.build.scoring import Prediction, Scoring, build_scoring
 from uvim_fsq.build.sources import build_source
 from uvim_fsq.build.tasks import check_source, example_transform
@@ -54,7 +56,9 @@ def evaluate_run(
       changes: other settings of `data` and `evaluation`, by name.
       output: where `scores.json`, `per_image.jsonl`, `pictures.png`, `best.png` and `worst.png` go;
         by default `evaluation` in the run, or beside you in `evaluations/NAME` for a bundle, with
-        `_PART` added for another part than the test part and `_stage1` for stage I alone.
+        `_PART` added for another part than the test part, `_stage1` for stage I alone, and
+        `_seed_N`, `_data_...`, `_settings_...` for a stage II, data and settings that are not the
+        model's own: what it is known by is not overwritten.
       part: of the data: test, validation or train.
       seed: of stage II; the first that is there by default.
       stage1_only: score stage I's reconstructions, the bound that it sets, and no stage II.
@@ -75,9 +79,13 @@ def evaluate_run(
     scoring = build_scoring(config.task)
     threads = config.loader_threads or None
     predictions = Predictions(inference, source, config.evaluation, threads)
+    scored = what_is_scored(
+        trained, held, config.data, config.evaluation, source, chosen, part
+    )
     result = _score(config, scoring, predictions, training, chosen)
     histogram = _training_histogram(predictions, training, result)
-    output = Path(output or _output(trained, part, stage1_only))
+    first = _first_folder(trained)
+    output = Path(output or scored.folder(first, stage1_only=stage1_only))
     output.mkdir(parents=True, exist_ok=True)
     scores = finite(result.scores)
     not_finite = scores.pop("not_finite", {})
@@ -87,8 +95,7 @@ def evaluate_run(
             "scores": scores,
             "not_finite": not_finite,
             "codebook_histogram": histogram,
-            "pictures": len(chosen),
-            "part": part,
+            **scored.record(),
             "model": {name: dict(stage.record) for name, stage in held.held.items()},
             "environment": environment(),
             "evaluation": dataclasses.asdict(config.evaluation),
@@ -97,15 +104,17 @@ def evaluate_run(
     _write_lines(output / "per_image.jsonl", map(finite, result.per_image))
     save_pages(output, predictions, scoring, result, config.output.pictures * 2)
     print_scores(result.scores, scoring, output)
+    if scored.apart and output != first:
+        reasons = " and ".join(f"other {reason}" for reason in scored.apart)
+        print(f"kept apart from {first}, because of {reasons}")
     return result.scores
 
 
-def _output(trained: Trained, part: str, stage1_only: bool) -> Path:
-    """Where scores go if nobody says."""
-    end = ("" if part == "test" else f"_{part}") + ("_stage1" if stage1_only else "")
+def _first_folder(trained: Trained) -> Path:
+    """Where the scores go that a model is known by."""
     if isinstance(trained, RunModel):
-        return trained.path / f"evaluation{end}"
-    return Path("evaluations") / f"{trained.name}{end}"
+        return trained.path / "evaluation"
+    return Path("evaluations") / trained.name
 
 
 def _chosen(settings: EvaluationConfig, source: Source) -> list[int]:

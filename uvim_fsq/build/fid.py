@@ -8,32 +8,14 @@ from evaluators.fid_files import (
     PicturePool,
     find_listed,
     list_pictures,
-    picture_key,
     pool_of_files,
     pool_of_source,
     read_list,
 )
 from evaluators.inception import InceptionFeatures
+from uvim_fsq.build.listed import listed_indices
 from uvim_fsq.config import ConfigError, EvaluationConfig
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.source import Source
-
-
-def listed_indices(source: Source, file_list: str) -> list[int]:
-    """Places in the source of the pictures that a list names, in the order of the list.
-
-    Raises:
-      DataError: naming pictures that the source lacks.
-    """
-    places = {picture_key(source.example_id(i)): i for i in range(len(source))}
-    names = read_list(file_list)
-    missing = [name for name in names if picture_key(name) not in places]
-    if missing:
-        raise DataError(
-            f"{file_list}: {len(missing)} of {len(names)} pictures are not in the data that is "
-            f"scored, {missing[0]} for one: name pictures of these data"
-        )
-    return [places[picture_key(name)] for name in names]
 
 
 def fid_evaluators(

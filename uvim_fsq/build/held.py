@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq.build.trained import Trained, TrainedStage
+from uvim_fsq.build.trained import RunModel, Trained, TrainedStage
 from uvim_fsq.config import RunConfig
 
 
@@ -44,6 +44,8 @@ def hold(
     stage2 = None if stage1_only else trained.stage2(seed, held["stage1"])
     if stage2 is not None:
         held["stage2"] = stage2
-    return HeldModel(
-        trained.path, trained.name, trained.config, held, trained.details()
+    # The scores of a run are those of this stage II.
+    notes = (
+        trained.details(seed) if isinstance(trained, RunModel) else trained.details()
     )
+    return HeldModel(trained.path, trained.name, trained.config, held, notes)

@@ -15,9 +15,9 @@ from uvim_fsq.build.pretrained import check_pretrained, with_pretrained_encoder
 from uvim_fsq.build.run_directory import (
     RunDirectory,
     StageDirectory,
-    differences,
     write_json,
 )
+from uvim_fsq.build.run_identity import differences
 from uvim_fsq.build.trained import (
     Trained,
     TrainedStage,
@@ -169,8 +169,7 @@ def initial_weights(
 
 
 def _has_checkpoint(directory: StageDirectory) -> bool:
-    # A checkpoint that is not complete has a temporary name.
-    return any(path.name.isdigit() for path in directory.checkpoints.glob("*"))
+    return bool(directory.steps())
 
 
 def _grids(

@@ -8,7 +8,7 @@ from uvim_fsq import config_json
 from uvim_fsq.build import objects
 from uvim_fsq.build.buildable import on_this_machine
 from uvim_fsq.build.inference import Inference
-from uvim_fsq.build.run_directory import MEMORY_SETTINGS, differences
+from uvim_fsq.build.run_identity import MEMORY_SETTINGS, differences
 from uvim_fsq.build.tasks import build_task
 from uvim_fsq.build.trained import Trained
 from uvim_fsq.config import ConfigError, RunConfig

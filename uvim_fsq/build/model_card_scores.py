@@ -67,9 +67,13 @@ def _what(report: Mapping[str, Any]) -> str:
     if count is None:
         return ""
     listed = report.get("evaluation", {}).get("list")
+    data = report.get("data", {})
+    named = f" {markdown_code(data['name'])}" if data.get("name") else ""
+    called = f"the data{named}" if data.get("own", True) else f"other data{named}"
+    digest = f" (fingerprint {data['scored']})" if "scored" in data else ""
     return (
         f"Of {count:,} pictures"
-        + (f" of the {part} part of the data" if part else "")
+        + (f" of the {part} part of {called}{digest}" if part else "")
         + (f", those in the list {markdown_code(listed)}" if listed else "")
         + ":"
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 import uvim_fsq
 from uvim_fsq import config_json
+from uvim_fsq.build.run_identity import how_to_train_longer, identity_differences
 from uvim_fsq.config import ConfigError, RunConfig
 from uvim_fsq.files import write_text
 from uvim_fsq.markup import json_text
@@ -35,6 +36,11 @@ class StageDirectory:
     def metrics(self) -> Path:
         """One JSON object per log entry."""
         return self.path / "metrics.jsonl"
+
+    def steps(self) -> list[int]:
+        """The steps of the checkpoints that are whole: others have names of their own."""
+        names = [path.name for path in self.checkpoints.glob("*")]
+        return sorted(int(name) for name in names if re.fullmatch(r"\d+", name))
 
     @property
     def done(self) -> Path:
@@ -92,22 +98,47 @@ class RunDirectory:
             int(n[5:]) for n in names if re.fullmatch(r"seed_(0|-?[1-9]\d*)", n)
         )
 
-    def open(self, config: RunConfig) -> None:
+    @property
+    def data_file(self) -> Path:
+        """What identifies the data of the run, see `build.run_data`."""
+        return self.path / "data.json"
+
+    @property
+    def data_names(self) -> Path:
+        """The names of the data's examples."""
+        return self.path / "data"
+
+    def latest_steps(self) -> dict[str, int]:
+        """The step of the last checkpoint of every training, by its folder."""
+        folders = [self.stage1, *map(self.stage2, self.stage2_seeds())]
+        return {
+            folder.path.relative_to(self.path).as_posix(): max(steps)
+            for folder in folders
+            if (steps := folder.steps())
+        }
+
+    def open(self, config: RunConfig, *, new_data: bool = False) -> None:
         """Makes the folder for these settings, or finds it made for the same.
 
-        Where it logs, evaluates and saves may change; what the models are may not.
+        Where it logs, evaluates and saves may change; what the models are may not. Where the data lie
+        may change if the run has noted which they are; with `new_data` all settings of data may.
 
         Raises:
           ConfigError: if the folder holds a run with other settings, naming what differs.
         """
         if self.config_file.exists():
-            differences = identity_differences(
-                config_json.load(self.config_file), config
-            )
+            before = config_json.load(self.config_file)
+            free = "all" if new_data else "places" if self.data_file.exists() else ""
+            differences = identity_differences(before, config, free)
             if differences:
+                if longer := how_to_train_longer(self.path, before, config):
+                    raise ConfigError(longer)
+                only_data = all(each.startswith("data.") for each in differences)
+                choice = ", or --new-data to go on with these data" * only_data
                 raise ConfigError(
                     f"{self.path} holds a run with other settings ({'; '.join(differences)}): "
                     "choose another --output.directory, or give the same settings to continue"
+                    f"{choice}"
                 )
         self.path.mkdir(parents=True, exist_ok=True)
         config_json.save(config, self.config_file)
@@ -125,49 +156,6 @@ class RunDirectory:
                 "`uvim-fsq train` writes it"
             )
         return config_json.load(self.config_file)
-
-
-MEMORY_SETTINGS = ("rematerialize", "head_memory_mb")
-"""Of models: they change no result, and a run that was out of memory may go on with others."""
-
-
-def identity_differences(old: RunConfig, new: RunConfig) -> list[str]:
-    """What identifies a run and is not the same in both, as sentences."""
-    trees = [config_json.to_dict(config) for config in (old, new)]
-    for tree in trees:
-        for changeable in ("output", "evaluation", "loader_threads"):
-            tree.pop(changeable, None)
-        for stage in ("stage1", "stage2"):
-            for changeable in MEMORY_SETTINGS:
-                tree[stage]["model"].pop(changeable, None)
-    return differences(trees[0], trees[1])
-
-
-def differences(old: Any, new: Any, limit: int = 5) -> list[str]:
-    """The leaves in which two trees of settings differ, as sentences."""
-    flat = [dict(_flatten(tree)) for tree in (old, new)]
-    names = sorted(set(flat[0]) | set(flat[1]))
-    found = [
-        f"{name} is {_short(flat[0].get(name))} there and {_short(flat[1].get(name))} here"
-        for name in names
-        if flat[0].get(name) != flat[1].get(name)
-    ]
-    more = [f"and {len(found) - limit} more"] if len(found) > limit else []
-    return found[:limit] + more
-
-
-def _short(value: Any, length: int = 60) -> str:
-    if isinstance(value, list) and len(str(value)) > length:
-        return f"a list of {len(value)}"
-    return str(value)
-
-
-def _flatten(tree: Any, prefix: str = ""):
-    if isinstance(tree, dict):
-        for name, value in tree.items():
-            yield from _flatten(value, f"{prefix}.{name}" if prefix else name)
-    else:
-        yield prefix, tree
 
 
 def environment() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from uvim_fsq.build.buildable import check_buildable, check_length
 from uvim_fsq.build.initial import initial_weights
 from uvim_fsq.build.jobs import StageJob, stage1_job, stage2_job
 from uvim_fsq.build.load import load_frozen_stage1
+from uvim_fsq.build.run_data import check_data
 from uvim_fsq.build.run_directory import RunDirectory, write_json
 from uvim_fsq.build.sources import build_source
 from uvim_fsq.build.tasks import (
@@ -55,6 +56,8 @@ def train(
     stages: tuple[int, ...] = (1, 2),
     stage1_run: str | Path | None = None,
     stage2_seed: int | None = None,
+    *,
+    new_data: bool = False,
 ) -> None:
     """Trains stage I, stage II, or both, in a run directory.
 
@@ -64,6 +67,7 @@ def train(
       stages: which, in order.
       stage1_run: the run or bundle whose stage I stage II is trained on; this run's own by default.
       stage2_seed: of stage II, which is kept apart for every seed; `config.seed` by default.
+      new_data: go on with other data than a run began with, which is noted in it.
 
     Raises:
       ConfigError, DataError, CheckpointError, NotFiniteError, Interrupted: one sentence each.
@@ -93,11 +97,13 @@ def train(
     for number in stages:
         stage = config.stage1 if number == 1 else config.stage2
         check_length(f"stage{number}", stage, len(sources["train"]))
+    data = check_data(run, sources, accept=new_data)
     task = build_task(config.task)
     frozen = None if given is None else load_frozen_stage1(given, config)
     seed = config.seed if stage2_seed is None else stage2_seed
     initial = initial_weights(config, run, stages, seed)
-    run.open(config)
+    run.open(config, new_data=new_data)
+    data.write()
     if given is not None:
         run.link_stage1(given.path)
     if 1 in stages:

@@ -12,6 +12,7 @@ import jax
 from uvim_fsq import config_json
 from uvim_fsq.build import objects
 from uvim_fsq.build.bundle_model import BundleModel, expected_variables, open_bundle
+from uvim_fsq.build.evaluations import own_scores
 from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, tree_hash
 from uvim_fsq.build.tasks import build_task
 from uvim_fsq.build.trained_protocol import Trained, TrainedStage
@@ -144,15 +145,18 @@ class RunModel:
         record = {"step": step, "hash": tree_hash(variables), "seed": seed}
         return TrainedStage(variables, record)
 
-    def details(self) -> Mapping[str, Any]:
-        """Versions; scores if it was evaluated; the data of a stage I that is another model's."""
+    def details(self, seed: int | None = None) -> Mapping[str, Any]:
+        """Versions; scores if it was evaluated; the data of a stage I that is another model's.
+
+        The scores are those of its own data with the stage II of a seed, by default the first.
+        """
         details: dict[str, Any] = {}
-        for name, file in (
-            ("versions", self.path / "environment.json"),
-            ("scores", self.path / "evaluation" / "scores.json"),
-        ):
-            if file.is_file():
-                details[name] = json.loads(file.read_text())
+        file = self.path / "environment.json"
+        if file.is_file():
+            details["versions"] = json.loads(file.read_text())
+        scores = own_scores(self.path, seed)
+        if scores is not None:
+            details["scores"] = scores
         linked = self.run.linked_stage1()
         if linked is not None:
             other = open_trained(linked)

@@ -29,7 +29,7 @@ _STAGES = {"1": (1,), "2": (2,), "both": (1, 2)}
 
 def train(options: argparse.Namespace, words: list[str]) -> None:
     """Trains the stages asked for, or continues; see `uvim_fsq.build.train`."""
-    more = ("--stage", "--stage1", "--stage2-seed")
+    more = ("--stage", "--stage1", "--stage2-seed", "--new-data")
     config, name = settled(options, words, more)
     stages = _STAGES[options.stage]
     stage1 = None
@@ -51,7 +51,14 @@ def train(options: argparse.Namespace, words: list[str]) -> None:
 
     from uvim_fsq.build.train import train as train_stages
 
-    train_stages(config, directory, stages, stage1, options.stage2_seed)
+    train_stages(
+        config,
+        directory,
+        stages,
+        stage1,
+        options.stage2_seed,
+        new_data=options.new_data,
+    )
 
 
 def config(options: argparse.Namespace, words: list[str]) -> None:

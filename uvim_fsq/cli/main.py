@@ -107,6 +107,11 @@ def command_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="train one more stage II with another seed than the run's",
     )
+    train.add_argument(
+        "--new-data",
+        action="store_true",
+        help="continue a run with other data than it began with, which is noted in it",
+    )
 
     config = add_command(
         commands, "config", "print the settings of a configuration as JSON"

@@ -6,12 +6,14 @@ import os
 import weakref
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from uvim_fsq.data.coco_format import CocoIndex, read_index
 from uvim_fsq.data.coco_json import Segment
 from uvim_fsq.data.coco_layout import LAYOUT, ListedFiles, Part, find_coco_parts
 from uvim_fsq.data.coco_png import check_ids, count_pixels, read_ids, with_areas
 from uvim_fsq.data.errors import BrokenFileError, DataError
+from uvim_fsq.data.fingerprint import file_sizes
 from uvim_fsq.data.images import PICTURE_SUFFIXES, read_oriented
 from uvim_fsq.data.orientation import swaps_sides, turn_along
 from uvim_fsq.data.scan import (
@@ -142,6 +144,13 @@ class CocoPanopticFolder:
     def example_id(self, index: int) -> str:
         """The picture's file name without its ending, after its part, as `val2017/000000000139`."""
         return self._ids[index]
+
+    def stamp(self, index: int) -> tuple[str, str]:
+        """Its id; the sizes of its files, and a hash of what the JSON says of its segments."""
+        name = self._ids[index]
+        entry = self._entries[name]
+        kinds = [(s["id"], s["category_id"], s["iscrowd"]) for s in entry.segments]
+        return name, f"{file_sizes(entry.files[:2])} {crc32(repr(kinds).encode())}"
 
     def _add(self, part: Part, index: CocoIndex, problems: list[str]) -> None:
         """Take in what the JSON of a part lists."""

@@ -13,6 +13,7 @@ from uvim_fsq.data.depth_files import (
 )
 from uvim_fsq.data.depth_units import find_index, read_units, says_units
 from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.fingerprint import file_sizes
 from uvim_fsq.data.images import read_oriented
 from uvim_fsq.data.listing import say_once
 from uvim_fsq.data.orientation import turn_along
@@ -152,6 +153,11 @@ class RgbdFolder:
     def example_id(self, index: int) -> str:
         """The picture's path without `rgb/` and its ending, as `0002` or `train/0002`."""
         return self._ids[index]
+
+    def stamp(self, index: int) -> tuple[str, str]:
+        """Its id; the sizes of its files, and the unit of its depth if that is its own."""
+        name = self._ids[index]
+        return name, f"{file_sizes(self._files[name])} {self._units.get(name) or ''}"
 
     def fingerprint(self) -> str:
         """Differs where the files or their units do."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from uvim_fsq.data.errors import BrokenFileError, DataError
+from uvim_fsq.data.fingerprint import file_sizes
 from uvim_fsq.data.folder import RgbdFolder
 from uvim_fsq.data.listing import list_files, say_once
 from uvim_fsq.data.scan import (
@@ -127,6 +128,11 @@ class NyuH5Folder:
     def example_id(self, index: int) -> str:
         """The frame's path without its ending, as `train/kitchen_0004/00051`."""
         return self._ids[index]
+
+    def stamp(self, index: int) -> tuple[str, str]:
+        """Its id, and the size of its file."""
+        name = self._ids[index]
+        return name, file_sizes(self._files[name])
 
 
 def open_depth_folder(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.fingerprint import file_sizes
 from uvim_fsq.data.images import PICTURE_SUFFIXES, read_image
 from uvim_fsq.data.listing import list_files
 from uvim_fsq.data.scan import (
@@ -134,6 +135,11 @@ class PictureFolder:
         Two pictures that differ in their endings alone keep these, and the same side of the split.
         """
         return self._ids[index]
+
+    def stamp(self, index: int) -> tuple[str, str]:
+        """Its id, and the size of its file."""
+        name = self._ids[index]
+        return name, file_sizes(self._files[name])
 
     def _without_ending(self, name: str) -> str:
         suffix = self._files[name][0].suffix

@@ -114,6 +114,11 @@ class Records:
         """The id that the packed dataset gave it."""
         return self._ids[self._locate(index)[0]]
 
+    def stamp(self, index: SupportsIndex, /) -> tuple[str, str]:
+        """Its id; the size of the file that it is in, and its place there."""
+        number, shard, row = self._locate(index)
+        return self._ids[number], f"{self._shards[shard]['bytes']} {row}"
+
     def _locate(self, index: SupportsIndex) -> tuple[int, int, int]:
         """Its place among all, its shard and its place in there."""
         number = as_index(index)

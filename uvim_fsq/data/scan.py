@@ -87,7 +87,7 @@ def cache_name(kind: str, path: Path) -> str:
 def files_fingerprint(files: Mapping[str, Files], *settings: Any) -> str:
     """A hash of examples' files, by name, size and time of change, and of settings that read them."""
     lines = [f"{name} {_stamp(paths)}" for name, paths in files.items()]
-    text = json.dumps([lines, settings])
+    text = json.dumps([lines, settings], allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -99,6 +99,11 @@ class Scenes:
         self._locate(index)
         return f"scene-{stream.seed}-{stream.split}-{as_index(index):06d}"
 
+    def stamp(self, index: SupportsIndex, /) -> tuple[str, str]:
+        """Its name; the generator's version, and the size."""
+        h, w = self.size
+        return self.example_id(index), f"generator {GENERATOR_VERSION}, {h} x {w}"
+
     def _locate(self, index: SupportsIndex) -> tuple[int, int]:
         number = as_index(index)
         if not 0 <= number < self._count:

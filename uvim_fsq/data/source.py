@@ -14,6 +14,9 @@ class Source(Protocol):
     `id`; `reference(i)` holds the same at the original size, and `size`, for evaluation;
     `example_id(i)` is a name that stays the same when the dataset moves or grows. `categories` are
     the classes of panoptic labels, without void; empty where there are none.
+
+    A source may have `stamp(index)`: a name of an example, and what tells it from others of that name,
+    such as the sizes of its files. Nothing is decoded for it: it is for `uvim_fsq.data.fingerprint`.
     """
 
     @property

@@ -1,6 +1,7 @@
 """Datasets that TFDS prepared, read at random without TensorFlow."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -76,6 +77,7 @@ class TfdsSource:
             raise DataError(_not_prepared(name, place))
         info = load_info(folder)
         known, self._units = plain_name(info), units_per_metre
+        self._version = info.full_name
         self._fields = choose_fields(known, info.features, fields)
         self._categories, self._labels = (), None
         if "panoptic" in self._fields:
@@ -142,6 +144,13 @@ class TfdsSource:
         """The file name without its ending, or the split and the position in it: `train/000017`."""
         return without_ending(self.file_name(index))
 
+    def stamp(self, index: int) -> tuple[str, str]:
+        """Its split and its place in there; the dataset with its version, and the file."""
+        number, place = locate(self._ends, self._row(index))
+        piece = self._pieces[number]
+        name = f"{piece.split}/{piece.start + place:06d}"
+        return name, f"{self._version} {piece.path.name}"
+
     def file_name(self, index: int) -> str:
         """The same with the ending of a picture, where the data have it."""
         return self._read_name(self._row(index))
@@ -161,7 +170,14 @@ class TfdsSource:
             cache_dir,
             lambda: np.array([self._read_name(row) for row in range(count)]),
         )
-        rows = {without_ending(str(name)): row for row, name in enumerate(names)}
+        known = [without_ending(str(name)) for name in names]
+        rows = {name: row for row, name in enumerate(known)}
+        counts = Counter(known)
+        if several := [name for name in wanted if counts[name] > 1]:
+            raise DataError(
+                f"{file_list}: {len(several)} of {len(wanted)} names are those of several examples "
+                f"({', '.join(several[:3])}): the data do not tell them apart"
+            )
         lacking = [name for name in wanted if name not in rows]
         if lacking or not wanted:
             raise DataError(

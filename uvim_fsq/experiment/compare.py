@@ -1,22 +1,23 @@
 """Finished models side by side: runs, bundles, and rows of experiments."""
 
-import dataclasses
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from uvim_fsq import config_json
+from uvim_fsq.build.evaluations import SCORES, read_scores, scored_seed
 from uvim_fsq.build.objects import build_quantizer
 from uvim_fsq.build.run_directory import RunDirectory
 from uvim_fsq.build.trained import RunModel, open_trained
 from uvim_fsq.config import ConfigError, RunConfig
 from uvim_fsq.experiment import paper
 from uvim_fsq.experiment.plan import load_plan, records
-from uvim_fsq.experiment.record import run_record
+from uvim_fsq.experiment.record import of_scores, run_record
 from uvim_fsq.experiment.report import Shown
 from uvim_fsq.experiment.results import score_of, shown_rows, write_tables
 from uvim_fsq.experiment.table import make_table
+from uvim_fsq.markup import printable
 
 
 def compare(models: Sequence[str], output: Path) -> list[Path]:
@@ -52,11 +53,9 @@ def compare(models: Sequence[str], output: Path) -> list[Path]:
         [row.name for row in rows],
         paper=paper.SCORES[config.task.kind],
         paper_usage=paper.USAGE[config.task.kind],
-        comparable=all(paper.is_papers_setting(config) for _, config in found),
-        notes=_notes(every),
+        comparable=all(paper.is_papers_setting(config) for _, config in found)
+        and all(map(paper.is_papers_evaluation, every)),
     )
-    if _notes(every):  # Those without a model are of the first one's pictures.
-        table = dataclasses.replace(table, baselines={})
     output.mkdir(parents=True)
     return write_tables(
         output, table, every, rows, [shlex.join(["uvim-fsq", "report", *models])]
@@ -71,29 +70,41 @@ def _rows(model: str) -> Iterable[tuple[Shown, RunConfig]]:
         if not rows:
             raise ConfigError(f"no run of the experiment {path} is finished yet")
         return [(row, plan.rows[row.name]) for row in rows]
-    trained = open_trained(model)
+    folder = None
+    if (path / SCORES).is_file():  # Scores that are kept apart from a run's own.
+        folder, path = path, _run_of(path)
+    trained = open_trained(model if folder is None else path)
+    name = trained.name if folder is None else f"{trained.name}, {folder.name}"
+    name = printable(name)
     if isinstance(trained, RunModel):
-        record, evaluation = _run(trained), [trained.path / "evaluation"]
+        folder = folder or trained.path / "evaluation"
+        record, evaluation = _run(trained, folder), [folder]
     else:
         record, evaluation = _kept(trained.config, trained.details(), model), []
-    record["row"] = trained.name
-    return [(Shown(trained.name, [record], evaluation), trained.config)]
+    record["row"] = name
+    return [(Shown(name, [record], evaluation), trained.config)]
 
 
-def _run(trained: RunModel) -> dict[str, Any]:
-    evaluation = trained.path / "evaluation"
-    if not (evaluation / "scores.json").is_file():
+def _run_of(evaluation: Path) -> Path:
+    """The run that an evaluation's folder is in."""
+    for folder in evaluation.resolve().parents[:2]:
+        if RunDirectory(folder).config_file.is_file():
+            return folder
+    raise ConfigError(
+        f"{evaluation} holds scores, but is in no run: name a run, or a folder of scores in one"
+    )
+
+
+def _run(trained: RunModel, evaluation: Path) -> dict[str, Any]:
+    scores = read_scores(evaluation)
+    if scores is None:
         raise ConfigError(
             f"{trained.path} was not scored: uvim-fsq evaluate {shlex.quote(str(trained.path))} does it"
         )
     run = RunDirectory(trained.path)
-    seeds = run.stage2_seeds()
-    record = run_record(run, seeds[0] if seeds else None, evaluation)
-    return {
-        "stage1_seed": trained.config.seed,
-        "stage2_seed": seeds[0] if seeds else None,
-        **record,
-    }
+    seed = scored_seed(scores, run.stage2_seeds())
+    record = run_record(run, seed, evaluation)
+    return {"stage1_seed": trained.config.seed, "stage2_seed": seed, **record}
 
 
 def _kept(config: RunConfig, details: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -113,9 +124,7 @@ def _kept(config: RunConfig, details: Mapping[str, Any], model: str) -> dict[str
         "codebook_size": build_quantizer(config.quantizer).codebook_size,
         "config": config_json.fingerprint(config)[:16],
         "environment": scores.get("environment", {}),
-        "pictures": scores.get("pictures"),
-        "part": scores.get("part"),
-        "scores": scores["scores"],
+        **of_scores(scores),
         "histogram": None,
         "stages": {stage: {"steps": count or 0} for stage, count in steps.items()},
     }
@@ -132,11 +141,3 @@ def _with_distinct_names(rows: Sequence[Shown]) -> list[Shown]:
         renamed = [{**record, "row": name} for record in row.records]
         result.append(Shown(name, renamed, row.evaluations))
     return result
-
-
-def _notes(every: Sequence[Mapping[str, Any]]) -> list[str]:
-    scored = {(record["pictures"], record["part"]) for record in every}
-    if len(scored) == 1:
-        return []
-    listed = ", ".join(f"{count} of {part}" for count, part in sorted(scored, key=str))
-    return [f"scored on different pictures ({listed}): compare with care"]

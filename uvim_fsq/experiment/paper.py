@@ -65,6 +65,12 @@ def is_papers_setting(config: RunConfig) -> bool:
     return _fixed(config) in map(_fixed, published)
 
 
+def is_papers_evaluation(record: Mapping[str, Any]) -> bool:
+    """Whether the scores of a record are of the whole of the run's own test data, where they say."""
+    data = record.get("data") or {}
+    return record.get("part") in (None, "test") and data.get("own", True)
+
+
 def _fixed(config: RunConfig) -> dict[str, Any]:
     """The settings without what is free."""
     tree = config_json.to_dict(config)

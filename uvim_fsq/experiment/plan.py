@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq import config_json, config_require
-from uvim_fsq.build.run_directory import RunDirectory, differences, write_json
+from uvim_fsq.build.run_directory import RunDirectory, write_json
+from uvim_fsq.build.run_identity import DATA_PLACES, differences
 from uvim_fsq.config import ConfigError, IdentityConfig, RunConfig, replace
 from uvim_fsq.config_check import check
 from uvim_fsq.errors import nearest
@@ -227,6 +228,7 @@ def _row(config: RunConfig) -> dict[str, Any]:
 
 
 def _identity(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What may not change between two starts."""
+    """What may not change between two starts; of the data that is what they are, see `run_data`."""
     free = ("output", "loader_threads")
-    return {name: value for name, value in tree.items() if name not in free}
+    data = {k: v for k, v in tree["data"].items() if k not in DATA_PLACES}
+    return {n: v for n, v in tree.items() if n not in free} | {"data": data}

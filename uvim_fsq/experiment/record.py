@@ -1,12 +1,15 @@
 """One tidy record per finished run: settings, surroundings, scores and time."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from uvim_fsq import config_json
+from uvim_fsq.build.evaluations import read_scores
 from uvim_fsq.build.objects import build_quantizer
 from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, environment
+from uvim_fsq.config import ConfigError
 from uvim_fsq.experiment.plan import Job, Plan
 from uvim_fsq.training.writers import read_json_lines
 
@@ -32,7 +35,11 @@ def make_record(plan: Plan, job: Job) -> dict[str, Any]:
 def run_record(run: RunDirectory, seed: int | None, evaluation: Path) -> dict[str, Any]:
     """The record of any scored run."""
     config = run.config()
-    scores = json.loads((evaluation / "scores.json").read_text())
+    scores = read_scores(evaluation)
+    if scores is None:
+        raise ConfigError(
+            f"{evaluation} holds no scores: uvim-fsq evaluate writes them"
+        )
     stages = {"stage1": stage_summary(run.stage1)}
     if seed is not None:
         stages["stage2"] = stage_summary(run.stage2(seed))
@@ -42,12 +49,16 @@ def run_record(run: RunDirectory, seed: int | None, evaluation: Path) -> dict[st
         "codebook_size": build_quantizer(config.quantizer).codebook_size,
         "config": config_json.fingerprint(config)[:16],
         "environment": environment(),
-        "pictures": scores["pictures"],
-        "part": scores["part"],
-        "scores": scores["scores"],
+        **of_scores(scores),
         "histogram": scores.get("codebook_histogram"),
         "stages": stages,
     }
+
+
+def of_scores(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a record that scores make; what older ones do not say is None."""
+    kept = ("pictures", "part", "data", "settings")
+    return {name: scores.get(name) for name in kept} | {"scores": scores["scores"]}
 
 
 def stage_summary(directory: StageDirectory) -> dict[str, Any]:

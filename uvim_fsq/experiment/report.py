@@ -212,13 +212,20 @@ def _provenance(rows: Sequence[Shown], commands: Sequence[str]) -> str:
                     f"{row.name}, seeds {seeds[0]} and {seeds[1]}",
                     str(record["config"]),
                     *(_training_time(stages.get(f"stage{i}")) for i in (1, 2)),
-                    f"{record['pictures']} ({record['part']})",
+                    _pictures(record),
                     str(place.get("jax")),
                     ", ".join(sorted(set(place.get("devices", [])))),
                 ]
             )
     shown = "".join(f"<pre>{escape(command)}</pre>" for command in commands)
     return shown + html_table(headings, lines)
+
+
+def _pictures(record: Mapping[str, Any]) -> str:
+    """How many were scored, of which part, and which they were."""
+    scored = (record.get("data") or {}).get("scored")
+    which = f", fingerprint {scored}" if scored else ""
+    return f"{record['pictures']} ({record['part']}{which})"
 
 
 def _training_time(stage: Mapping[str, Any] | None) -> str:

@@ -25,14 +25,16 @@ def experiment_table(plan: Plan) -> Table:
     """The table of the runs that are finished."""
     config = next(iter(plan.rows.values()))
     task = config.task.kind
+    found = list(records(plan))
     return make_table(
         plan.title,
-        list(records(plan)),
+        found,
         score_of(config.task),
         list(plan.rows),
         paper=paper.SCORES[task],
         paper_usage=paper.USAGE[task],
-        comparable=all(map(paper.is_papers_setting, plan.rows.values())),
+        comparable=all(map(paper.is_papers_setting, plan.rows.values()))
+        and all(map(paper.is_papers_evaluation, found)),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any, Literal
 
+from uvim_fsq.experiment.mixed import mixed_notes
 from uvim_fsq.experiment.statistics import (
     Difference,
     Summary,
@@ -155,6 +156,8 @@ def make_table(
         )
         if difference is not None:
             comparisons.append(Comparison(row, first, difference))
+    mixed = mixed_notes(records)
+    notes = [*notes, *mixed]
     if comparisons and len({record["stage1_seed"] for record in records}) == 1:
         notes = [*notes, SINGLE_STAGE1]
     if paper and not comparable and any(row.paper for row in made):
@@ -165,7 +168,8 @@ def make_table(
         score.higher_is_better,
         columns,
         made,
-        _baselines(records, score),
+        # Those without a model are of the first one's pictures.
+        {} if mixed else _baselines(records, score),
         comparisons,
         comparable,
         notes,
