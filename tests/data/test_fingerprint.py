@@ -99,8 +99,7 @@ def test_the_same_data_elsewhere_are_the_same(make, tmp_path):
 
 def test_nothing_is_decoded(tmp_path, monkeypatch):
     source = frames(tmp_path / "data")(tmp_path / "data")
-    monkeypatch.setattr(folder, "read_image", None)
-    monkeypatch.setattr(folder, "read_depth", None)
+    monkeypatch.setattr(folder, "_read_pair", None)
     assert fingerprint(source).count == 6
 
 
