@@ -5,7 +5,8 @@
     python scripts/benchmark.py --preset midsize --what stage2 --against variant=vq
 
 Parts: stage1 and stage2 (training steps with their optimizer), sampling (drawing guiding codes),
-predict (from image to prediction), loader, peak_float32, peak_bfloat16. Each runs in a process of
+predict (from image to prediction), loader, splitting (of VQ's codebook, at its worst and at the
+published size), peak_float32, peak_bfloat16. Each runs in a process of
 its own, so that its memory is its own; times are medians over rounds that are interleaved with a
 large matrix product, the device's peak, whose arithmetic per second the shares refer to. Memory is
 the process's highest, compilation included. Compiling is the first call less the second, with an

@@ -53,6 +53,12 @@ def test_a_part_answers(part, channels):
     assert memory["host_bytes"] > 10**8
 
 
+def test_splitting_is_measured_whatever_the_settings():
+    ready, timing, _ = answers("splitting", Case(depth.get_config("fsq", "tiny")))
+    assert ready["images"] == ready["flops"] == 0
+    assert timing["wall"] > 0
+
+
 def test_channels_replace_those_of_the_task():
     config = depth.get_config("vq", "tiny")
     few, many = (

@@ -14,6 +14,7 @@ PART_NAMES = (
     "sampling",
     "predict",
     "loader",
+    "splitting",
     "peak_float32",
     "peak_bfloat16",
 )

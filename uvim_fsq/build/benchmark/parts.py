@@ -5,9 +5,7 @@ sampling and prediction through `Inference`.
 """
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -16,6 +14,8 @@ import numpy as np
 
 from uvim_fsq.build import flops, objects
 from uvim_fsq.build.benchmark.case import Case
+from uvim_fsq.build.benchmark.splitting import splitting
+from uvim_fsq.build.benchmark.timing import Part, Timing, timed
 from uvim_fsq.build.inference import Inference
 from uvim_fsq.build.objectives import codebook_update, target_encoder
 from uvim_fsq.build.tasks import build_task, example_transform
@@ -32,31 +32,6 @@ from uvim_fsq.types import Array
 LOADER_SCENES = 256
 """Built-in scenes that the loader is measured on: enough, and soon rendered."""
 PEAK_SIZE = {"cpu": 3072, "gpu": 16384, "tpu": 16384}
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds of one call: by the clock, and of all cores' work on the host."""
-
-    wall: float
-    cpu: float
-
-
-@dataclass(frozen=True)
-class Part:
-    """Something to measure.
-
-    Attributes:
-      images: per call; 0 where a call has nothing to do with images.
-      flops: per call, see `build.flops`; 0 where they are not what counts.
-      dtype: of the matrix products.
-      run: times a number of calls, one after another.
-    """
-
-    images: int
-    flops: float
-    dtype: str
-    run: Callable[[int], Timing]
 
 
 class LabelTask(DepthTask):
@@ -116,18 +91,6 @@ class Setting:
             "image": generator.integers(0, 256, (*shape, 3), np.uint8),
             "planes": np.stack(planes, axis=-1).astype(self.plane_dtype),
         }
-
-
-def timed(call: Callable[[], Any], repeats: int) -> Timing:
-    """Calls that may run ahead of the device; it ends when the last has."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = None
-    for _ in range(repeats):
-        result = call()
-    jax.block_until_ready(result)
-    return Timing(
-        (time.perf_counter() - wall) / repeats, (time.process_time() - cpu) / repeats
-    )
 
 
 def _training_step(setting: Setting, stage: int) -> Part:
@@ -257,6 +220,7 @@ PARTS: dict[str, Callable[[Setting], Part]] = {
     "sampling": lambda setting: _inference(setting, decode=False),
     "predict": lambda setting: _inference(setting, decode=True),
     "loader": _loader,
+    "splitting": lambda setting: splitting(),
     "peak_float32": lambda setting: _peak(setting, "float32"),
     "peak_bfloat16": lambda setting: _peak(setting, "bfloat16"),
 }
