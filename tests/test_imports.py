@@ -68,6 +68,11 @@ MAY_IMPORT = {
         *("uvim_fsq.data.errors", "uvim_fsq.data.images", "uvim_fsq.data.orientation"),
         "uvim_fsq.stage2.sampling",
         *("uvim_fsq.training.compilation_cache", "uvim_fsq.prediction_files"),
+        "uvim_fsq.prediction_input",
+    ),
+    "uvim_fsq.prediction_input": (
+        *("uvim_fsq.types", "uvim_fsq.data.errors", "uvim_fsq.data.images"),
+        "uvim_fsq.data.listing",
     ),
     "uvim_fsq.prediction_files": ("uvim_fsq.data", "uvim_fsq.tasks", "uvim_fsq.files"),
     "uvim_fsq.experiment": (
@@ -75,7 +80,7 @@ MAY_IMPORT = {
         *("uvim_fsq.training.signals", "uvim_fsq.training.writers"),
         "uvim_fsq.training.progress",
     ),
-    "uvim_fsq.cli": (*TOP, *PLAIN, "uvim_fsq.experiment"),
+    "uvim_fsq.cli": (*TOP, *PLAIN, "uvim_fsq.experiment", "uvim_fsq.predictor"),
     "evaluators": ("uvim_fsq.types", "evaluators.errors"),
     "evaluators.runner": ("uvim_fsq.types", "evaluators"),
     "evaluators.panoptic_files": (

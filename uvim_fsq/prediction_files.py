@@ -236,17 +236,20 @@ def paths(files: PredictionFiles, output: Path, stem: str) -> list[Path]:
 
 def check_free(
     files: PredictionFiles,
-    pictures: Sequence[str | Path],
+    stems: Sequence[str],
     output: Path,
     overwrite: bool,
 ) -> None:
     """Raises `DataError` if two pictures share a name, or results exist, unless `overwrite`."""
-    stems = [Path(picture).stem for picture in pictures]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice:
         raise DataError(
-            f"several pictures are called {twice[0]!r}, and their predictions would overwrite "
-            "each other: predict them into different folders"
+            f"the predictions of several pictures would be called {twice[0]!r} and overwrite each "
+            "other: predict them into different folders"
+        )
+    if output.exists() and not output.is_dir():
+        raise DataError(
+            f"{output} is a file, expected a folder: choose another --output"
         )
     wanted = [path for stem in stems for path in paths(files, output, stem)]
     wanted += [output / name for name in files.shared]

@@ -1,6 +1,6 @@
 """Trained models in use: `load(path).predict(image)`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.trained import Trained, open_trained
 from uvim_fsq.config import ConfigError
 from uvim_fsq.data.errors import BrokenFileError, DataError
-from uvim_fsq.data.images import read_image, to_rgb_uint8
+from uvim_fsq.data.images import read_image
 from uvim_fsq.data.orientation import orientation
 from uvim_fsq.prediction_files import (
     DepthFormat,
@@ -22,11 +22,22 @@ from uvim_fsq.prediction_files import (
     paths,
     prediction_files,
 )
+from uvim_fsq.prediction_input import image_files, output_names, read, several
 from uvim_fsq.stage2.sampling import Sampling
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 
-Picture = str | Path | np.ndarray
-"""A file of any mode (grey, alpha, 16-bit, rotated by EXIF), or an array (h w), (h w 1|3|4)."""
+Picture = Any
+"""A path, bytes, an open file, a PIL image or an array, see `uvim_fsq.prediction_input.read`."""
+
+
+class LeftOutError(DataError):
+    """Some pictures could not be read; `written` are the files of the others."""
+
+    def __init__(self, reasons: Sequence[str], count: int, written: Sequence[Path]):
+        super().__init__(
+            f"{len(reasons)} of {count} pictures cannot be read and were left out: {_first(reasons)}"
+        )
+        self.reasons, self.written = list(reasons), list(written)
 
 
 class Predictor:
@@ -64,7 +75,8 @@ class Predictor:
         `category_id`, `iscrowd`, `area`.
 
         Args:
-          picture: a file or an array.
+          picture: a path, the bytes of a file, an open file, a PIL image, or an array (h w) or (h w c)
+            of uint8, uint16, bool, or floats in [0, 1].
           temperature: of the sampler, 0 for greedy; by default what suits the task.
           top_k: draw among the k most likely indices; 0 for all.
           top_p: draw among the most likely indices that hold this share of probability.
@@ -73,16 +85,19 @@ class Predictor:
         return next(self.predict_many([picture], **sampling))
 
     def predict_many(
-        self, pictures: Sequence[Picture], **sampling: Any
+        self, pictures: Iterable[Picture], **sampling: Any
     ) -> Iterator[Any]:
-        """Predictions in the order of the pictures, as `predict` makes them, batch by batch."""
+        """Predictions in the order of the pictures, as `predict` makes them, batch by batch.
+
+        One picture alone is a list of one; an array (n h w c) is n pictures, one with fewer axes is one.
+        """
         files = prediction_files(self.inference.task)
-        for _, prediction in self._restored(pictures, **sampling):
+        for _, prediction in self._restored(several(pictures), **sampling):
             yield files.result(prediction)
 
     def predict_files(
         self,
-        pictures: Sequence[str | Path],
+        pictures: str | Path | Iterable[str | Path],
         output: str | Path,
         *,
         overwrite: bool = False,
@@ -99,29 +114,37 @@ class Predictor:
         - colorization: `NAME_color.png`; `keep_luminance` puts the colours on the picture's
           own luminance, which is as sharp as the picture.
 
-        All pictures are checked before the first is predicted; `sampling` is as in `predict`.
+        `pictures` are files, folders and patterns, see `image_files`. Where several have one name, it
+        goes on with their folders: `x_a`, `y_a`. All are checked before the first is predicted, and
+        those that cannot be read are left out; `sampling` is as in `predict`.
 
         Returns:
           The files written.
 
         Raises:
-          DataError: for pictures that cannot be read, two of one name, or results that exist
-            already, unless `overwrite`.
+          LeftOutError: after the others were predicted, if some cannot be read.
+          DataError: if none can be read, or results exist already, unless `overwrite`.
         """
-        output = Path(output)
+        output = Path(output).expanduser()
         files = prediction_files(self.inference.task, keep_luminance, depth_format)
-        check_free(files, pictures, output, overwrite)
-        _check_readable(pictures)
+        pictures = image_files(several(pictures))
+        names = dict(zip(pictures, output_names(pictures), strict=True))
+        check_free(files, list(names.values()), output, overwrite)
+        broken = _unreadable(pictures)
+        pictures = [picture for picture in pictures if picture not in broken]
         output.mkdir(parents=True, exist_ok=True)
         written = []
         predictions = self._restored(pictures, **sampling)
         for picture, (image, prediction) in zip(pictures, predictions, strict=True):
-            stem = Path(picture).stem
-            turned = orientation(Path(picture).read_bytes())
+            stem = names[picture]
+            turned = orientation(picture.read_bytes())
             files.write(output, stem, image, prediction, turned)
             written += paths(files, output, stem)
         files.finish(output)
-        return written + [output / name for name in files.shared]
+        written += [output / name for name in files.shared]
+        if broken:
+            raise LeftOutError(list(broken.values()), len(names), written)
+        return written
 
     def save(self, folder: str | Path) -> None:
         """Writes the model as a bundle: a new folder that needs neither its run nor its data.
@@ -157,7 +180,7 @@ class Predictor:
         sampling = Sampling(temperature, top_k, top_p)
         for first in range(0, len(pictures), self.batch_size):
             chosen = pictures[first : first + self.batch_size]
-            images = [_read(picture) for picture in chosen]
+            images = [read(picture) for picture in chosen]
             prepared = [task.prepare_image(image) for image in images]
             hashes = [content_hash(image) for image in images]
             missing = self.batch_size - len(images)
@@ -199,28 +222,24 @@ def load(path: str | Path, *, batch_size: int = 1, seed: int = 0) -> Predictor:
     return Predictor(open_trained(path), batch_size, seed)
 
 
-def _read(picture: Picture) -> np.ndarray:
-    return (
-        to_rgb_uint8(picture)
-        if isinstance(picture, np.ndarray)
-        else read_image(picture)
-    )
-
-
-def _check_readable(pictures: Sequence[str | Path]) -> None:
-    broken = []
+def _unreadable(pictures: Sequence[Path]) -> dict[Path, str]:
+    """Why, for each picture that cannot be read; raises DataError if that is all of them."""
+    broken = {}
     for picture in pictures:
         try:
             read_image(picture)
         except BrokenFileError as error:
-            broken.append(str(error))
-    if broken:
+            broken[picture] = str(error)
+    if len(broken) == len(pictures):
         raise DataError(
             f"{len(broken)} of {len(pictures)} pictures cannot be read, and nothing was "
-            "predicted: "
-            + "; ".join(broken[:10])
-            + ("; ..." if len(broken) > 10 else "")
+            f"predicted: {_first(list(broken.values()))}"
         )
+    return broken
+
+
+def _first(sentences: Sequence[str], count: int = 10) -> str:
+    return "; ".join(sentences[:count]) + ("; ..." if len(sentences) > count else "")
 
 
 def _mean(several: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:

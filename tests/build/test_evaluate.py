@@ -3,6 +3,7 @@
 import json
 
 import cv2
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,6 +14,8 @@ from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.trained import open_trained
 from uvim_fsq.config import ConfigError, replace
 from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.images import read_image
+from uvim_fsq.predictor import LeftOutError
 from uvim_fsq.stage2.sampling import Sampling
 
 
@@ -170,18 +173,57 @@ def test_nothing_is_overwritten_unasked(model, tmp_path):
     model.predict_files(files, tmp_path / "out", overwrite=True)
 
 
-def test_broken_pictures_are_all_named_and_nothing_is_written(model, tmp_path):
+def test_broken_pictures_are_left_out_and_named(model, tmp_path):
     files = write_pictures(tmp_path / "in")
     for file in files[:2]:
         file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"2 of 3 pictures.*grey.png.*colour.jpg"):
+    with pytest.raises(LeftOutError, match=r"2 of 3 pictures.*grey.png.*colour") as e:
+        model.predict_files(files, tmp_path / "out")
+    assert sorted((tmp_path / "out").iterdir()) == sorted(e.value.written)
+    assert {path.name for path in e.value.written} == {
+        "alpha_depth.png",
+        "alpha_depth_color.png",
+    }
+
+
+def test_where_all_are_broken_nothing_is_written(model, tmp_path):
+    files = write_pictures(tmp_path / "in")[:1]
+    files[0].write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"1 of 1 pictures.*grey.png"):
         model.predict_files(files, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_two_pictures_of_one_name_are_refused(model, tmp_path):
-    with pytest.raises(DataError, match="several pictures are called 'a'"):
-        model.predict_files(["x/a.png", "y/a.jpg"], tmp_path)
+def test_pictures_of_one_name_take_their_folders(model, tmp_path):
+    for name in ("x", "y"):
+        write_pictures(tmp_path / "in" / name)
+    (tmp_path / "in" / "notes.txt").write_text("")
+    written = model.predict_files(tmp_path / "in", tmp_path / "out")
+    names = sorted(path.name for path in written if "color" not in path.name)
+    expected = [f"{d}_{n}_depth.png" for d in "xy" for n in ("alpha", "colour", "grey")]
+    assert names == expected
+
+
+def test_an_output_that_is_a_file_is_refused(model, tmp_path):
+    files = write_pictures(tmp_path / "in")[:1]
+    with pytest.raises(DataError, match="is a file, expected a folder"):
+        model.predict_files(files, files[0])
+
+
+def test_one_picture_in_many_forms(model, tmp_path):
+    (file, *_) = write_pictures(tmp_path / "in")[1:]
+    expected = model.predict(file)
+    image = read_image(file)
+    for form in (str(file), file.read_bytes(), image, jnp.asarray(image)):
+        np.testing.assert_array_equal(model.predict(form), expected)
+        (alone,) = model.predict_many(form)
+        np.testing.assert_array_equal(alone, expected)
+    with file.open("rb") as opened:
+        np.testing.assert_array_equal(model.predict(opened), expected)
+    both = model.predict_many(np.stack([image, image]))
+    assert len(list(both)) == 2
+    with pytest.raises(TypeError, match="expected an image.* found list; predict_many"):
+        model.predict([file])
 
 
 def test_samples_and_seeds(tiny_run, model):

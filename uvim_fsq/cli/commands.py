@@ -134,14 +134,20 @@ def predict(options: argparse.Namespace, words: list[str]) -> None:
     import uvim_fsq
 
     model = uvim_fsq.load(options.run, **_given(options, *_LOADING))
-    written = model.predict_files(
-        options.images,
-        Path(options.output),
-        overwrite=options.overwrite,
-        keep_luminance=options.keep_luminance,
-        depth_format=options.format,
-        **_given(options, *_SAMPLING),
-    )
+    from uvim_fsq.predictor import LeftOutError
+
+    try:
+        written = model.predict_files(
+            options.images,
+            Path(options.output),
+            overwrite=options.overwrite,
+            keep_luminance=options.keep_luminance,
+            depth_format=options.format,
+            **_given(options, *_SAMPLING),
+        )
+    except LeftOutError as error:
+        print("\n".join(map(str, error.written)))
+        raise
     print("\n".join(map(str, written)))
 
 

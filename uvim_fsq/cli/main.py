@@ -157,7 +157,10 @@ def _add_predict(commands) -> None:
     predict = add_command(commands, "predict", "predict on pictures", settings=False)
     predict.add_argument("run", metavar="MODEL", help=MODEL_HELP)
     predict.add_argument(
-        "images", metavar="IMAGE", nargs="+", help="pictures, of any size"
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        help="images of any size: files, folders (at any depth), or patterns such as 'in/*.jpg'",
     )
     predict.add_argument(
         "--output", metavar="FOLDER", required=True, help="where predictions go"

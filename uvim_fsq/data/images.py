@@ -48,7 +48,14 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
 
 def read_oriented(path: str | Path) -> tuple[UInt8[np.ndarray, "h w 3"], int]:
     """What `read_image` gives, and the EXIF orientation, 1 to 8, that it was turned by."""
-    data = read_whole_file(path)
+    return decode_oriented(path, _read_file(path))
+
+
+def decode_oriented(
+    path: str | Path, data: bytes
+) -> tuple[UInt8[np.ndarray, "h w 3"], int]:
+    """As `read_oriented`, of a file's bytes; `path` is what messages call it."""
+    check_whole(path, data)
     try:
         picture = to_rgb_uint8(_decode_rgb(path, data))
     except (TypeError, ValueError) as error:
@@ -141,19 +148,28 @@ def _to_unit_range(image: np.ndarray) -> np.ndarray:
 
 def read_whole_file(path: str | Path) -> bytes:
     """The bytes of a picture file; `BrokenFileError` if it is missing, empty or truncated."""
+    data = _read_file(path)
+    check_whole(path, data)
+    return data
+
+
+def _read_file(path: str | Path) -> bytes:
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError as error:
         raise BrokenFileError(path, "there is no such file") from error
     except OSError as error:
         raise BrokenFileError(path, f"cannot be read: {error.strerror}") from error
+
+
+def check_whole(path: str | Path, data: bytes) -> None:
+    """Raises `BrokenFileError` for a picture file's bytes that are none or not all."""
     if not data:
         raise BrokenFileError(path, "the file is empty")
     if data.startswith(PNG_START):
         _check_png(path, data)
     elif data.startswith(_JPEG_START) and not _jpeg_ends(data):
         raise BrokenFileError(path, "the JPEG is truncated: it has no end marker")
-    return data
 
 
 def _check_png(path: str | Path, data: bytes) -> None:
