@@ -114,7 +114,6 @@ def _compare(ours: Mapping[str, float], theirs: Mapping[str, float]) -> None:
 
 def _print_tables(result: Any) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     console = plain_console()
     groups = Table(box=None, pad_edge=False)
@@ -137,8 +136,7 @@ def _print_tables(result: Any) -> None:
         ]
         numbers = [str(each[label]) for each in (counts.tp, counts.fp, counts.fn)]
         kind = "thing" if category.isthing else "stuff"
-        # As text: "bottle [glass]" is a name, not markup.
-        classes.add_row(Text(category.name), kind, *values, *numbers)
+        classes.add_row(category.name, kind, *values, *numbers)
     for table in (classes, "", groups, f"pictures: {result.scores['images']}"):
         console.print(table)
 
