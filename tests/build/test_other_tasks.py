@@ -120,7 +120,7 @@ def test_a_list_chooses_what_is_scored(color_run, tmp_path):
     rows = (tmp_path / "per_image.jsonl").read_text().splitlines()
     assert [json.loads(row)["id"] for row in rows] == names
     (tmp_path / "list.txt").write_text("scene-0-test-000001\nelsewhere\n")
-    with pytest.raises(DataError, match="1 of 2 pictures .* elsewhere for one"):
+    with pytest.raises(DataError, match="1 of 2 names .*elsewhere is not there"):
         evaluate_run(color_run, {"evaluation": evaluation}, tmp_path)
 
 
