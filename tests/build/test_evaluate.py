@@ -195,6 +195,7 @@ def test_where_all_are_broken_nothing_is_written(model, tmp_path):
 
 
 def test_pictures_of_one_name_take_their_folders(model, tmp_path):
+    (tmp_path / "in").mkdir()
     for name in ("x", "y"):
         write_pictures(tmp_path / "in" / name)
     (tmp_path / "in" / "notes.txt").write_text("")
