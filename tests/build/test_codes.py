@@ -157,6 +157,8 @@ def depth_folder(path, names):
             file = path / kind / f"{name}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             image = generator.integers(0, 255, (20, 24, *channels), dtype)
+            if kind == "depth":  # up to 5 m
+                image = image * dtype(20)
             assert cv2.imwrite(str(file), image)
     return path
 

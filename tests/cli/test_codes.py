@@ -38,9 +38,9 @@ def test_other_data_and_a_few_of_them(run, tmp_path):
     for kind, shape in (("rgb", (20, 24, 3)), ("depth", (20, 24))):
         (tmp_path / "frames" / kind).mkdir(parents=True)
         for name in "abcd":
-            pixels = np.full(
-                shape, ord(name), np.uint16 if kind == "depth" else np.uint8
-            )
+            pixels = np.full(shape, ord(name), np.uint8)
+            if kind == "depth":  # 2 m
+                pixels = pixels * np.uint16(20)
             assert cv2.imwrite(str(tmp_path / "frames" / kind / f"{name}.png"), pixels)
     data = ["--source", "folder", "--data.path", "frames", "--data.skip-broken"]
     words = [*data, "--part", "all", "--limit", "3", "--batch-size", "2"]
