@@ -8,17 +8,48 @@ import numpy as np
 from uvim_fsq.types import Float, Int
 
 
-def index_histogram(
-    indices: Int[np.ndarray, "..."], codebook_size: int
-) -> Int[np.ndarray, "k"]:
-    """How often each codeword occurs. Raises ValueError for indices outside the codebook."""
-    flat = np.asarray(indices).ravel()
-    if flat.size and (flat.min() < 0 or flat.max() >= codebook_size):
-        raise ValueError(
-            f"indices must lie in [0, {codebook_size}), found {flat.min()} to {flat.max()}: "
-            "they belong to another codebook."
-        )
-    return np.bincount(flat, minlength=codebook_size)
+class UsedCodewords:
+    """How often each codeword occurs, of those that do: memory goes with them, not with the codebook.
+
+    Attributes:
+      indices: those that occur, int64, ascending.
+      counts: how often each of them does.
+    """
+
+    def __init__(self, codebook_size: int):
+        self.codebook_size = codebook_size
+        self.indices = np.zeros(0, np.int64)
+        self.counts = np.zeros(0, np.int64)
+
+    def add(self, indices: Int[np.ndarray, "..."]) -> None:
+        """Counts more indices. Raises ValueError for those outside the codebook."""
+        found, counts = np.unique(np.asarray(indices), return_counts=True)
+        if found.size and (found[0] < 0 or found[-1] >= self.codebook_size):
+            raise ValueError(
+                f"indices must lie in [0, {self.codebook_size}), found {found[0]} to {found[-1]}: "
+                "they belong to another codebook."
+            )
+        together = np.concatenate([self.indices, found.astype(np.int64)])
+        self.indices, places = np.unique(together, return_inverse=True)
+        before = self.counts
+        self.counts = np.zeros(self.indices.size, np.int64)
+        np.add.at(self.counts, places, np.concatenate([before, counts]))
+
+    @property
+    def total(self) -> int:
+        """How many indices were counted."""
+        return int(self.counts.sum())
+
+    @property
+    def usage(self) -> float:
+        """Share of the codewords that occur."""
+        return self.indices.size / self.codebook_size
+
+    @property
+    def perplexity(self) -> float:
+        """`exp(entropy)` of the histogram; 1 if nothing was counted."""
+        p = self.counts / max(self.total, 1)
+        return float(np.exp(-(p * np.log(p)).sum()))
 
 
 class CodebookEvaluator:
@@ -46,9 +77,8 @@ class CodebookEvaluator:
 
     def update(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """The indices of one picture and, with `log_probs`, its `bits`."""
-        # Not the histogram: with a large codebook one per picture would fill the memory.
         indices = np.asarray(item["indices"]).ravel()
-        index_histogram(indices, self.codebook_size)
+        UsedCodewords(self.codebook_size).add(indices)  # Which checks them.
         stats: dict[str, Any] = {"indices": indices}
         if item.get("log_probs") is not None:
             stats["bits"] = _bits(
@@ -63,15 +93,14 @@ class CodebookEvaluator:
                 "there are no codes to count: the evaluation set is empty."
             )
         indices = np.concatenate([each["indices"] for each in stats])
-        histogram = index_histogram(indices, self.codebook_size)
-        used = int((histogram > 0).sum())
-        usage = used / self.codebook_size
+        used = UsedCodewords(self.codebook_size)
+        used.add(indices)
         scores = {
-            "usage": usage,
-            "usage_corrected": usage
+            "usage": used.usage,
+            "usage_corrected": used.usage
             / _expected_usage(self.codebook_size, indices.size),
-            "perplexity": _perplexity(histogram),
-            "codewords_used": used,
+            "perplexity": used.perplexity,
+            "codewords_used": used.indices.size,
             "indices": indices.size,
         }
         if all("bits" in each for each in stats):
@@ -92,11 +121,6 @@ def _bits(log_probs: Float[np.ndarray, "..."], n: int) -> float:
             "give natural logarithms of probabilities."
         )
     return float(-log_probs.sum() / np.log(2))
-
-
-def _perplexity(histogram: np.ndarray) -> float:
-    p = histogram[histogram > 0] / histogram.sum()
-    return float(np.exp(-(p * np.log(p)).sum()))
 
 
 def _expected_usage(codebook_size: int, n: int) -> float:

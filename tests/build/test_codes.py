@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs.depth import get_config
-from evaluators.codebook import CodebookEvaluator
+from evaluators.codebook import CodebookEvaluator, UsedCodewords
 from uvim_fsq.build.code_files import id_line
 from uvim_fsq.build.codebook_plot import level_shares, save_histogram
 from uvim_fsq.build.codes import write_codes
@@ -263,6 +263,12 @@ def test_plain_ids_stay_as_they_are(name):
     assert id_line(name) == name
 
 
+def count(indices, codebook_size):
+    used = UsedCodewords(codebook_size)
+    used.add(indices)
+    return used
+
+
 def test_shares_of_levels_agree_with_the_quantizer():
     levels = (4, 3, 2)
     indices = np.random.default_rng(0).integers(0, 24, 500)
@@ -271,7 +277,7 @@ def test_shares_of_levels_agree_with_the_quantizer():
         {}, jnp.asarray(indices), method="indices_to_codes"
     )
     digits = np.asarray(codes) * [2, 1, 1] + [2, 1, 1]
-    shares = level_shares(np.bincount(indices, minlength=24), levels)
+    shares = level_shares(count(indices, 24), levels)
     for channel, size in enumerate(levels):
         counted = np.bincount(digits[:, channel].round().astype(int), minlength=size)
         np.testing.assert_allclose(shares[channel], counted / len(indices))
@@ -279,11 +285,9 @@ def test_shares_of_levels_agree_with_the_quantizer():
 
 @pytest.mark.parametrize("levels", [None, (5, 5)])
 def test_the_picture_shows_something(tmp_path, levels):
-    histogram = np.zeros(25, int)
-    histogram[: 1 if levels is None else 20] = (
-        7  # One alone draws on a logarithmic axis.
-    )
-    save_histogram(tmp_path / "histogram.png", histogram, levels, "depth")
+    # One alone draws on a logarithmic axis.
+    used = count(np.repeat(np.arange(1 if levels is None else 20), 7), 25)
+    save_histogram(tmp_path / "histogram.png", used, levels, "depth")
     picture = cv2.imread(str(tmp_path / "histogram.png"))
     assert picture.shape[1] > 1000
     for color, drawn in ((0x2A6F97, True), (0x61A5C2, levels is not None)):

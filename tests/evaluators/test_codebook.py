@@ -1,9 +1,11 @@
 """Codebook usage, perplexity and the cost of codes."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from evaluators.codebook import CodebookEvaluator, index_histogram
+from evaluators.codebook import CodebookEvaluator, UsedCodewords
 from uvim_fsq.quantizers import codebook_perplexity, codebook_usage, expected_usage
 
 
@@ -29,13 +31,42 @@ def test_usage_and_perplexity_over_all_pictures():
 def test_agrees_with_the_metrics_of_training():
     codes = np.random.default_rng(0).integers(0, 40, (30, 4)) ** 2 // 40
     found = scores(codes.tolist(), 64)
-    histogram = index_histogram(codes, 64)
+    histogram = np.bincount(codes.ravel(), minlength=64)
     assert histogram.sum() == codes.size
     assert found["usage"] == pytest.approx(float(codebook_usage(histogram)))
     assert found["perplexity"] == pytest.approx(float(codebook_perplexity(histogram)))
     assert found["usage"] / found["usage_corrected"] == pytest.approx(
         expected_usage(64, codes.size)
     )
+
+
+def test_counting_takes_memory_for_the_codewords_that_occur():
+    """Nine channels of eight levels: 134 million codewords, whose histogram has a gigabyte."""
+    size = 8**9
+    codes = np.random.default_rng(0).integers(0, size, (50, 16))
+    codes[:, :4] = [0, 5, 5, size - 1]
+    used = UsedCodewords(size)
+    tracemalloc.start()
+    for code in codes:
+        used.add(code)
+    found = scores(codes.tolist(), size)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+    indices, counts = np.unique(codes, return_counts=True)
+    np.testing.assert_array_equal(used.indices, indices)
+    np.testing.assert_array_equal(used.counts, counts)
+    assert used.total == codes.size and used.usage == len(indices) / size
+    shares = counts / codes.size
+    perplexity = np.exp(-(shares * np.log(shares)).sum())
+    assert used.perplexity == pytest.approx(perplexity, rel=1e-12)
+    assert found["usage"] == used.usage and found["perplexity"] == used.perplexity
+    assert found["codewords_used"] == len(indices)
+
+
+def test_nothing_counted():
+    used = UsedCodewords(8)
+    used.add(np.zeros((0, 4), np.int32))
+    assert (used.total, used.usage, used.perplexity) == (0, 0.0, 1.0)
 
 
 def test_bits_are_negative_log2_likelihoods():

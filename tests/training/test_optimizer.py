@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+from uvim_fsq.nn.transformer import is_stacked
 from uvim_fsq.training.adafactor import factored_axes
 from uvim_fsq.training.optimizer import (
     adafactor,
@@ -148,6 +149,55 @@ def test_second_moments_are_means_over_the_two_largest_axes(shape):
             expected = g / np.sqrt(estimate)
         ours, state = jax.jit(direction.update)({"x": jnp.float32(g)}, state)
         np.testing.assert_allclose(ours["x"], expected, rtol=2e-5)
+
+
+def test_layers_of_a_long_stack_move_as_each_would_alone():
+    """40 layers, more than 32: arrays of one, two and three axes, factored by layer or not."""
+    generator = np.random.default_rng(0)
+    shapes = {"scale": (48,), "bias": (2, 40), "kernel": (36, 3, 40), "wide": (33, 50)}
+    stack = {name: (40, *shape) for name, shape in shapes.items()}
+    grads = [
+        {
+            name: np.float32(generator.normal(size=shape))
+            for name, shape in stack.items()
+        }
+        for _ in range(2)
+    ]
+    # Layers of very different gradients, whose moments must not mix.
+    grads = [
+        {
+            name: g
+            * np.geomspace(1e-3, 1e3, 40, dtype=np.float32).reshape(
+                40, *[1] * (g.ndim - 1)
+            )
+            for name, g in step.items()
+        }
+        for step in grads
+    ]
+
+    direction = adafactor(momentum=0.0, momentum_dtype=jnp.float32, stacked=is_stacked)
+
+    @jax.jit
+    def run(grads):
+        state = direction.init(grads[0])
+        for step in grads:
+            moves, state = direction.update(step, state)
+        return moves, state.second
+
+    together, moments = run([{"encoder": {"layers": step}} for step in grads])
+    for layer in (0, 39):
+        alone, own = run(
+            [{"encoder": {k: v[layer] for k, v in g.items()}} for g in grads]
+        )
+        for name in shapes:
+            np.testing.assert_allclose(
+                together["encoder"]["layers"][name][layer],
+                alone["encoder"][name],
+                rtol=1e-4,
+            )
+        assert jax.tree.structure(moments["encoder"]["layers"]) == jax.tree.structure(
+            own["encoder"]
+        )
 
 
 def test_momentum_is_stored_in_bfloat16_and_used_unrounded():

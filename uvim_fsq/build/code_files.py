@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluators.codebook import CodebookEvaluator, index_histogram
+from evaluators.codebook import CodebookEvaluator, UsedCodewords
 from uvim_fsq.files import temporary
 from uvim_fsq.types import Float, Int
 
@@ -30,10 +30,11 @@ def new_folder(folder: Path) -> Iterator[Path]:
 class CodeFiles:
     """`indices.npy`, `ids.txt` and, with stage II, `bits.npy`, written batch by batch.
 
-    However many pictures there are, memory holds a batch of codes, the histogram, and the bits.
+    However many pictures there are, memory holds a batch of codes, the counts of those codewords
+    that occur, and the bits.
 
     Attributes:
-      histogram: (k) int64, how often each index was added.
+      used: how often each index was added.
       bits: (N) float32, the compression cost of each picture's code; None without stage II.
     """
 
@@ -56,7 +57,7 @@ class CodeFiles:
         self._ids = open(
             folder / "ids.txt", "w", encoding="utf-8", errors="surrogateescape"
         )
-        self.histogram = np.zeros(codebook_size, np.int64)
+        self.used = UsedCodewords(codebook_size)
         self.bits = np.empty(pictures, np.float32) if with_bits else None
         self._row = 0
 
@@ -69,7 +70,7 @@ class CodeFiles:
         """The next pictures' ids, codes and, in nats, log-probabilities under stage II."""
         rows = slice(self._row, self._row + len(ids))
         self._indices[rows] = indices
-        self.histogram += index_histogram(indices, len(self.histogram))
+        self.used.add(indices)
         self._ids.writelines(f"{id_line(name)}\n" for name in ids)
         if self.bits is not None and log_probs is not None:
             self.bits[rows] = [
@@ -83,7 +84,15 @@ class CodeFiles:
         assert self._row == len(self._indices)
         self._indices.flush()
         self._ids.close()
-        np.save(self.folder / "histogram.npy", self.histogram)
+        # A file with holes where nothing is counted, for a codebook may be large.
+        histogram = np.lib.format.open_memmap(
+            self.folder / "histogram.npy",
+            mode="w+",
+            dtype=np.int64,
+            shape=(self.used.codebook_size,),
+        )
+        histogram[self.used.indices] = self.used.counts
+        histogram.flush()
         if self.bits is not None:
             np.save(self.folder / "bits.npy", self.bits)
 

@@ -7,28 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from uvim_fsq.quantizers import codebook_perplexity, codebook_usage, expected_usage
+from evaluators.codebook import UsedCodewords
+from uvim_fsq.quantizers import expected_usage
 from uvim_fsq.terminal import plain_console
-from uvim_fsq.types import Float, Int
+from uvim_fsq.types import Float
 
 
 def code_statistics(
-    histogram: Int[np.ndarray, "k"], bits: Float[np.ndarray, "b"] | None
+    used: UsedCodewords, bits: Float[np.ndarray, "b"] | None
 ) -> dict[str, Any]:
     """How the codebook is used and, from the bits of each picture's code, what the codes cost.
 
     `usage` and `perplexity` as in `CodebookEvaluator`; `usage_by_chance` is what so many uniform
     draws would use.
     """
-    k, n = len(histogram), int(histogram.sum())
-    most = int(histogram.argmax())
+    k, n = used.codebook_size, used.total
+    most = int(used.counts.argmax())
     statistics: dict[str, Any] = {
         "indices": n,
-        "usage": float(codebook_usage(histogram)),
+        "usage": used.usage,
         "usage_by_chance": expected_usage(k, n),
-        "perplexity": float(codebook_perplexity(histogram)),
-        "codewords_used": int((histogram > 0).sum()),
-        "most_used": {"index": most, "share": float(histogram[most] / n)},
+        "perplexity": used.perplexity,
+        "codewords_used": used.indices.size,
+        "most_used": {
+            "index": int(used.indices[most]),
+            "share": float(used.counts[most] / n),
+        },
     }
     if bits is not None:
         mean = float(bits.mean(dtype=np.float64))

@@ -7,28 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from uvim_fsq.quantizers import codebook_perplexity, codebook_usage
-from uvim_fsq.types import Int
+from evaluators.codebook import UsedCodewords
 
 _USED, _LEVELS, _UNIFORM, _UNUSED = "#2a6f97", "#61a5c2", "#d1495b", "#eeeeee"
 
 
-def level_shares(
-    histogram: Int[np.ndarray, "k"], levels: Sequence[int]
-) -> list[np.ndarray]:
+def level_shares(used: UsedCodewords, levels: Sequence[int]) -> list[np.ndarray]:
     """For each channel of an FSQ codebook, the share of the indices that have each of its levels."""
-    # The first channel changes fastest, so it is the last axis.
-    cube = histogram.reshape(tuple(reversed(levels)))
-    shares = []
-    for channel in range(len(levels)):
-        others = tuple(a for a in range(len(levels)) if a != len(levels) - 1 - channel)
-        shares.append(cube.sum(others) / max(histogram.sum(), 1))
+    shares, rest = [], used.indices
+    for level in levels:  # The first channel changes fastest.
+        digits, rest = rest % level, rest // level
+        counts = np.bincount(digits, used.counts, minlength=level)
+        shares.append(counts / max(used.total, 1))
     return shares
 
 
 def save_histogram(
     path: Path,
-    histogram: Int[np.ndarray, "k"],
+    used: UsedCodewords,
     levels: Sequence[int] | None,
     title: str,
 ) -> None:
@@ -48,23 +44,22 @@ def save_histogram(
         squeeze=False,
     )[:, 0]
     figure.suptitle(
-        f"{title}: {100 * float(codebook_usage(histogram)):.3g}% of {len(histogram):,} codewords "
-        f"used, perplexity {float(codebook_perplexity(histogram)):,.1f}, "
-        f"{int(histogram.sum()):,} indices",
+        f"{title}: {100 * used.usage:.3g}% of {used.codebook_size:,} codewords "
+        f"used, perplexity {used.perplexity:,.1f}, {used.total:,} indices",
         fontsize=11,
     )
-    _draw_sorted(rows[0].subplots(), histogram)
+    _draw_sorted(rows[0].subplots(), used)
     if levels:
-        _draw_levels(rows[1], level_shares(histogram, levels))
+        _draw_levels(rows[1], level_shares(used, levels))
     temporary = path.with_name(f".{path.name}")
     figure.savefig(temporary, format="png")
     temporary.replace(path)
 
 
-def _draw_sorted(axes: Any, histogram: np.ndarray) -> None:
+def _draw_sorted(axes: Any, codewords: UsedCodewords) -> None:
     """Counts by rank, beside what every codeword would have if all were used alike."""
-    used = np.sort(histogram[histogram > 0])[::-1]
-    k, uniform = len(histogram), histogram.sum() / len(histogram)
+    used = np.sort(codewords.counts)[::-1]
+    k, uniform = codewords.codebook_size, codewords.total / codewords.codebook_size
     lowest = min(0.7 * used[-1], uniform / 10)
     edges = np.arange(len(used) + 1) + 0.5
     axes.stairs(used, edges, baseline=lowest, fill=True, color=_USED)

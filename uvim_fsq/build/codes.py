@@ -124,11 +124,11 @@ def write_codes(
         speed = _encode(inference, parts, size, config.loader_threads or None, files)
         files.close()
         description = _description(config, inference, parts)
-        statistics = code_statistics(files.histogram, files.bits)
+        statistics = code_statistics(files.used, files.bits)
         write_json(temporary / "codes.json", {**description, **statistics})
         save_histogram(
             temporary / "histogram.png",
-            files.histogram,
+            files.used,
             description["levels"],
             f"{config.task.kind}, {config.quantizer.kind}",
         )

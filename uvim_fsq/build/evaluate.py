@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.codebook import CodebookEvaluator, index_histogram
+from evaluators.codebook import CodebookEvaluator, UsedCodewords
 from evaluators.runner import EvaluationResult, evaluate
 from uvim_fsq.build.baselines import training_targets
 from uvim_fsq.build.fid import fid_evaluators
@@ -210,9 +210,9 @@ def _training_histogram(
     result.scores.update(
         {f"codebook_training/{k}": float(v) for k, v in scores.items()}
     )
-    every = np.concatenate([each["indices"] for each in stats])
-    counts = np.sort(index_histogram(every, codebook_size))[::-1]
-    return [int(count) for count in counts if count]
+    used = UsedCodewords(codebook_size)
+    used.add(np.concatenate([each["indices"] for each in stats]))
+    return [int(count) for count in np.sort(used.counts)[::-1]]
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

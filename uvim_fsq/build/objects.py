@@ -13,6 +13,7 @@ from uvim_fsq.config import (
     StageConfig,
     VQConfig,
 )
+from uvim_fsq.nn.transformer import is_stacked
 from uvim_fsq.quantizers import FSQ, VQ, Identity, Quantizer
 from uvim_fsq.stage1.model import Stage1Model
 from uvim_fsq.stage2.model import Stage2Model
@@ -142,7 +143,9 @@ def total_steps(stage: StageConfig, examples: int) -> int:
 def build_optimizer(stage: StageConfig, steps: int) -> tuple[Optimizer, Schedule]:
     """The optimizer of a stage and its learning rate by step, for reports."""
     settings = stage.optimizer
-    direction = adafactor() if settings.name == "adafactor" else adamw()
+    direction = (
+        adafactor(stacked=is_stacked) if settings.name == "adafactor" else adamw()
+    )
     factor = cosine(steps, stage.warmup_steps)
     optimizer = make_optimizer(
         direction,

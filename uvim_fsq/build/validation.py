@@ -9,6 +9,7 @@ import cv2
 import jax
 import numpy as np
 
+from evaluators.codebook import UsedCodewords
 from uvim_fsq.build import objects
 from uvim_fsq.build.inference import Inference, stable_hash
 from uvim_fsq.build.load import FrozenStage1
@@ -17,7 +18,6 @@ from uvim_fsq.config import RunConfig
 from uvim_fsq.data.pipeline import Batch, evaluation_batches
 from uvim_fsq.data.source import Source
 from uvim_fsq.data.spread import spread
-from uvim_fsq.quantizers import codebook_perplexity, codebook_usage
 from uvim_fsq.stage1.model import Stage1Model
 from uvim_fsq.stage1.objective import stage1_loss
 from uvim_fsq.stage2.model import Stage2Model
@@ -71,7 +71,7 @@ class Validation:
             threads=self.threads,
         )
         sums: dict[str, float] = {}
-        histogram = np.zeros(self.codebook_size or 0)
+        used = UsedCodewords(self.codebook_size or 0)
         for number, batch in enumerate(_until_stopped(batches, check)):
             if number == 0 and self.picture_count:
                 picture = self.pictures(state, frozen, batch)
@@ -82,13 +82,12 @@ class Validation:
             for name, value in {"loss": loss, **metrics}.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * float(mask.sum())
             if self.indices is not None and self.codebook_size:
-                used = np.asarray(self.indices(state, batch))[mask > 0]
-                histogram += np.bincount(used.ravel(), minlength=self.codebook_size)
+                used.add(np.asarray(self.indices(state, batch))[mask > 0])
         means = {name: value / len(chosen) for name, value in sums.items()}
         means = {k: v for k, v in means.items() if not k.startswith("batch_")}
-        if histogram.any():
-            means["codebook_usage"] = float(codebook_usage(histogram))
-            means["codebook_perplexity"] = float(codebook_perplexity(histogram))
+        if used.total:
+            means["codebook_usage"] = used.usage
+            means["codebook_perplexity"] = used.perplexity
         return means
 
 

@@ -63,6 +63,12 @@ class EncoderBlock(nn.Module):
         )
 
 
+def is_stacked(name: str) -> bool:
+    """Whether a parameter of this path, such as `encoder/layers/mlp/expand/kernel`, has all layers
+    of a scan along its first axis."""
+    return any(part.endswith("layers") for part in name.split("/"))
+
+
 REMATERIALIZE = ("nothing", "cheap", "everything")
 """What of a layer the backward pass computes again."""
 

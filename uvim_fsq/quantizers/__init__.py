@@ -5,6 +5,7 @@ from uvim_fsq.quantizers.fsq import BOUNDS, FSQ, recommended_levels, search_leve
 from uvim_fsq.quantizers.identity import Identity
 from uvim_fsq.quantizers.splitting import split_codewords
 from uvim_fsq.quantizers.usage import (
+    batch_usage,
     codebook_perplexity,
     codebook_usage,
     expected_usage,
@@ -18,6 +19,7 @@ __all__ = [
     "Quantizer",
     "QuantizerOutput",
     "VQ",
+    "batch_usage",
     "codebook_perplexity",
     "codebook_usage",
     "expected_usage",

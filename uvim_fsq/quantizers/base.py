@@ -1,10 +1,12 @@
 """What every quantizer is: a protocol, its result, and the straight-through gradient."""
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from uvim_fsq.types import Array, Float, Key, Tree
 
@@ -46,8 +48,11 @@ class Quantizer(Protocol):
         """Channels of `z` and of `codes`."""
         ...
 
-    def __call__(self, z: Array, *, train: bool) -> QuantizerOutput:
-        """Quantize `z`, shape (*b d)."""
+    def __call__(
+        self, z: Array, *, train: bool, mask: Array | None = None
+    ) -> QuantizerOutput:
+        """Quantize `z`, shape (*b d); `mask` (*b) is False where an entry is padding, which has codes
+        and indices as any other and no part in loss and statistics."""
         ...
 
     def indices_to_codes(self, indices: Array) -> Array:
@@ -82,6 +87,34 @@ def check_channels(name: str, z: Array, code_dim: int) -> None:
             f"{name} expects latents whose last axis has code_dim = {code_dim} channels, found "
             f"shape {tuple(z.shape)}: project them to {code_dim} channels first."
         )
+
+
+def on_any_mesh(
+    function: Callable[..., Any],
+    like: Array,
+    specs: Callable[[tuple], Any],
+    *others: Any,
+) -> Any:
+    """`function(like, *others)`, on a mesh with explicit axes too (the default of `jax.make_mesh`).
+
+    There the compiler is to place what lies between, and the results' places are given: `specs` makes
+    partitions of them, given the mesh axes that the axes of `like` lie on.
+    """
+    place = jax.typeof(like).sharding
+    if AxisType.Explicit not in place.mesh.axis_types:
+        return function(like, *others)
+    wanted = jax.tree.map(
+        lambda spec: NamedSharding(place.mesh, spec),
+        specs(tuple(place.spec)),
+        is_leaf=lambda spec: isinstance(spec, PartitionSpec),
+    )
+    return jax.sharding.auto_axes(function, out_sharding=wanted)(like, *others)
+
+
+def within(indices: Array, codebook_size: int) -> Array:
+    """Indices of any integer type as int32, those outside the codebook as the nearest in it."""
+    largest = min(codebook_size - 1, int(jnp.iinfo(indices.dtype).max))
+    return jnp.clip(indices, 0, largest).astype(jnp.int32)
 
 
 def zero_loss() -> Float[Array, ""]:

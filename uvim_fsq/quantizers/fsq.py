@@ -13,14 +13,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec as P
 
 from uvim_fsq.quantizers.base import (
     QuantizerOutput,
     check_channels,
+    on_any_mesh,
     straight_through,
+    within,
     zero_loss,
 )
-from uvim_fsq.types import Array, Float, Int, Key, Tree
+from uvim_fsq.types import Array, Bool, Float, Int, Key, Tree
 
 _EPS = 1e-3
 _INDEX_LIMIT = 2**31 - 1
@@ -75,6 +78,14 @@ class FSQ(nn.Module):
     `sum((digit + floor(L/2)) * basis)` with `basis = (1, L_1, L_1 L_2, ...)`, in integers: the first
     channel changes fastest. The codebook is implied: nothing of its size is ever allocated.
 
+    Two levels: the paper's bound puts the border between them at z = -1.56, so that 94 % of draws from
+    a standard normal distribution have the upper one (and with levels (2, 2, 2) 83 % are one codeword).
+    Take three levels or more where latents start around 0.
+
+    NaN latents: indices are integers made of them and look as healthy as any others; so do the codes. A
+    training does notice, by its loss and its norms, and ends with NotFiniteError; who calls a quantizer
+    otherwise has to look at `z`.
+
     Arguments:
       levels: values per channel, each an integer >= 2; their product is the codebook size. See
         `recommended_levels` and `search_levels`.
@@ -108,33 +119,50 @@ class FSQ(nn.Module):
     def code_dim(self) -> int:
         return len(self.levels)
 
-    def __call__(self, z: Float[Array, "*b m"], *, train: bool) -> QuantizerOutput:
+    def __call__(
+        self,
+        z: Float[Array, "*b m"],
+        *,
+        train: bool,
+        mask: Bool[Array, "*b"] | None = None,
+    ) -> QuantizerOutput:
         """Latents (*b m) of any float type to codes (*b m) and indices (*b)."""
-        del train
+        del train, mask
         check_channels("FSQ", z, self.code_dim)
-        levels = np.asarray(self.levels)
-        flat = z.reshape(-1, self.code_dim).astype(jnp.float32)
-        bounded = BOUNDS[self.bound](flat, levels)
+
+        def quantize(z):
+            codes, indices = self._quantize(z.reshape(-1, self.code_dim))
+            return codes.reshape(z.shape), indices.reshape(z.shape[:-1])
+
+        codes, indices = on_any_mesh(
+            quantize, z, lambda axes: (P(*axes), P(*axes[:-1]))
+        )
+        return QuantizerOutput(codes, indices, loss=zero_loss(), statistics={})
+
+    @nn.nowrap
+    def _quantize(self, z):
+        levels = np.asarray(self.levels, np.int32)
+        bounded = BOUNDS[self.bound](z.astype(jnp.float32), levels)
         rounded = jnp.round(bounded)
         # A NaN or a bound that overshoots must not leave the codebook.
         digits = jnp.clip(
             rounded.astype(jnp.int32) + (levels // 2)[None], 0, (levels - 1)[None]
         )
         codes = straight_through(bounded * self._step(), self._codes_of_digits(digits))
-        return QuantizerOutput(
-            codes=codes.reshape(z.shape),
-            indices=jnp.sum(digits * self._basis()[None], axis=-1).reshape(
-                z.shape[:-1]
-            ),
-            loss=zero_loss(),
-            statistics={},
-        )
+        # Of this type whatever JAX's default is; the sum stays below 2^31.
+        indices = jnp.sum(digits * self._basis()[None], axis=-1, dtype=jnp.int32)
+        return codes, indices
 
     def indices_to_codes(self, indices: Int[Array, "*b"]) -> Float[Array, "*b m"]:
         """Indices in [0, codebook_size) to float32 codes; others count as the nearest of these."""
-        flat = jnp.clip(indices.reshape(-1, 1), 0, self.codebook_size - 1)
-        digits = (flat // self._basis()[None]) % np.asarray(self.levels, np.int32)[None]
-        return self._codes_of_digits(digits).reshape(*indices.shape, self.code_dim)
+
+        def look_up(indices):
+            flat = within(indices, self.codebook_size).reshape(-1, 1)
+            levels = np.asarray(self.levels, np.int32)
+            digits = (flat // self._basis()[None]) % levels[None]
+            return self._codes_of_digits(digits).reshape(*indices.shape, self.code_dim)
+
+        return on_any_mesh(look_up, indices, lambda axes: P(*axes, None))
 
     @nn.nowrap
     def update(self, codebook: Tree, statistics: Tree, key: Key) -> Tree:

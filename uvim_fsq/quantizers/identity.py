@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from uvim_fsq.quantizers.base import QuantizerOutput, check_channels, zero_loss
-from uvim_fsq.types import Array, Float, Int, Key, Tree
+from uvim_fsq.types import Array, Bool, Float, Int, Key, Tree
 
 
 class Identity(nn.Module):
@@ -25,9 +25,15 @@ class Identity(nn.Module):
     def codebook_size(self) -> None:
         return None
 
-    def __call__(self, z: Float[Array, "*b d"], *, train: bool) -> QuantizerOutput:
+    def __call__(
+        self,
+        z: Float[Array, "*b d"],
+        *,
+        train: bool,
+        mask: Bool[Array, "*b"] | None = None,
+    ) -> QuantizerOutput:
         """Latents (*b code_dim) of any float type to float32 codes of the same shape."""
-        del train
+        del train, mask
         check_channels("Identity", z, self.code_dim)
         codes = z.astype(jnp.float32)
         return QuantizerOutput(codes, indices=None, loss=zero_loss(), statistics={})

@@ -89,7 +89,11 @@ def _noise(key, n, group, d):
 
     _, (keys, row_keys) = jax.lax.scan(advance, key, length=group)
     draw = functools.partial(
-        jax.random.uniform, shape=(d,), minval=NOISE[0], maxval=NOISE[1]
+        jax.random.uniform,
+        shape=(d,),
+        dtype=jnp.float32,
+        minval=NOISE[0],
+        maxval=NOISE[1],
     )
     return keys[n - 1], jax.vmap(draw)(row_keys)
 

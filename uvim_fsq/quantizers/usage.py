@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from uvim_fsq.types import Array, Num
+from uvim_fsq.types import Array, Bool, Float, Int, Num
 
 
 def codebook_usage(
@@ -30,6 +30,23 @@ def codebook_perplexity(
     # p log p -> 0 as p -> 0.
     entropy = -(p * xp.log(xp.where(p > 0, p, 1.0))).sum()
     return xp.exp(entropy)
+
+
+def batch_usage(
+    indices: Int[Array, "..."], codebook_size: int, mask: Bool[Array, "..."] | None
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Usage and perplexity over the indices of a batch, under jit; those that `mask` is False for do
+    not count. Memory goes with the batch, not with the codebook."""
+    flat = indices.ravel()
+    if mask is not None:
+        flat = jnp.where(mask.ravel(), flat, codebook_size)  # They come last.
+    ordered = jnp.sort(flat)
+    counted = ordered < codebook_size
+    starts = jnp.pad(ordered[1:] != ordered[:-1], (1, 0), constant_values=True)
+    run = jnp.cumsum(starts, dtype=jnp.int32) - 1
+    counts = jnp.zeros(flat.shape, jnp.float32).at[run].add(counted)
+    usage = jnp.sum(starts & counted, dtype=jnp.float32) / codebook_size
+    return usage, jnp.asarray(codebook_perplexity(counts))
 
 
 def expected_usage(codebook_size: int, n: int) -> float:

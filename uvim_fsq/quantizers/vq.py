@@ -8,15 +8,18 @@ from collections.abc import Mapping
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 
 from uvim_fsq.quantizers.base import (
     QuantizerOutput,
     check_channels,
+    on_any_mesh,
     straight_through,
+    within,
     zero_loss,
 )
 from uvim_fsq.quantizers.splitting import split_codewords
-from uvim_fsq.types import Array, Float, Int, Key
+from uvim_fsq.types import Array, Bool, Float, Int, Key
 
 STANDARDIZE_EPS = 1e-5
 COUNT_FLOOR = 1e-6
@@ -82,32 +85,59 @@ class VQ(nn.Module):
         self.sums = self.variable(
             "codebook",
             "sums",
-            lambda: jax.random.normal(self.make_rng("params"), (k, d)) * k**-0.5,
+            lambda: (
+                jax.random.normal(self.make_rng("params"), (k, d), jnp.float32)
+                * k**-0.5
+            ),
         )
 
-    def __call__(self, z: Float[Array, "*b d"], *, train: bool) -> QuantizerOutput:
+    def __call__(
+        self,
+        z: Float[Array, "*b d"],
+        *,
+        train: bool,
+        mask: Bool[Array, "*b"] | None = None,
+    ) -> QuantizerOutput:
         """Latents (*b d) of any float type to codes (*b d) and indices (*b)."""
         check_channels("VQ", z, self.code_dim)
+
+        def specs(axes):
+            statistics = {"counts": P(), "sums": P()} if train else {}
+            return P(*axes), P(*axes[:-1]), P(), statistics
+
+        def quantize(z, sums, mask):
+            return self._quantize(z, sums, mask, train)
+
+        arguments = (self.sums.value, mask)
+        return QuantizerOutput(*on_any_mesh(quantize, z, specs, *arguments))
+
+    @nn.nowrap
+    def _quantize(self, z, sums, mask, train):
         z = standardize(z)
-        codebook = codewords(self.sums.value)
+        codebook = codewords(sums)
         flat = jax.lax.stop_gradient(z.reshape(-1, self.code_dim))
         indices = nearest_codeword(flat, codebook)
         codes = codebook[indices].reshape(z.shape)
         loss = zero_loss()
         if self.commitment_weight > 0:
-            error = jnp.mean(jnp.square(z - jax.lax.stop_gradient(codes)))
-            loss = self.commitment_weight * error
-        return QuantizerOutput(
-            codes=straight_through(z, codes),
-            indices=indices.reshape(z.shape[:-1]),
-            loss=loss,
-            statistics=_statistics(flat, indices, self.codebook_size) if train else {},
-        )
+            error = jnp.square(z - jax.lax.stop_gradient(codes))
+            loss = self.commitment_weight * _mean(error, mask)
+        statistics = {}
+        if train:
+            real = None if mask is None else mask.ravel()
+            statistics = _statistics(flat, indices, real, self.codebook_size)
+        codes = straight_through(z, codes)
+        return codes, indices.reshape(z.shape[:-1]), loss, statistics
 
     def indices_to_codes(self, indices: Int[Array, "*b"]) -> Float[Array, "*b d"]:
         """Indices in [0, codebook_size) to codewords; others count as the nearest of these."""
-        clipped = jnp.clip(indices, 0, self.codebook_size - 1)
-        return codewords(self.sums.value)[clipped]
+
+        def look_up(indices, sums):
+            return codewords(sums)[within(indices, self.codebook_size)]
+
+        return on_any_mesh(
+            look_up, indices, lambda axes: P(*axes, None), self.sums.value
+        )
 
     @nn.nowrap
     def update(
@@ -189,9 +219,19 @@ def nearest_codeword(
     return jnp.argmin(squared[None] - 2 * products, axis=-1).astype(jnp.int32)
 
 
-def _statistics(z, indices, codebook_size):
+def _mean(error, mask):
+    """Over the entries that are no padding; 0 where there are none."""
+    if mask is None:
+        return jnp.sum(error) / max(error.size, 1)
+    total = jnp.sum(jnp.where(mask[..., None], error, 0.0))
+    return total / jnp.maximum(jnp.sum(mask, dtype=jnp.float32) * error.shape[-1], 1.0)
+
+
+def _statistics(z, indices, mask, codebook_size):
     """How often each codeword was taken, and the sum of what it was taken for."""
     empty = jnp.zeros((codebook_size,), jnp.float32)
+    if mask is not None:
+        indices = jnp.where(mask, indices, codebook_size)  # Which is dropped.
     return {
         "counts": empty.at[indices].add(1.0),
         "sums": jnp.zeros((codebook_size, z.shape[1]), jnp.float32).at[indices].add(z),

@@ -22,7 +22,7 @@ from uvim_fsq.nn.resize import SequenceResize
 from uvim_fsq.nn.transformer import Transformer
 from uvim_fsq.quantizers import Quantizer, QuantizerOutput
 from uvim_fsq.stage1.code_dropout import code_dropout_mask
-from uvim_fsq.types import Array, DType, Float, Int, Key, Num
+from uvim_fsq.types import Array, Bool, DType, Float, Int, Key, Num
 
 
 class Stage1Output(NamedTuple):
@@ -186,6 +186,7 @@ class Stage1Model(nn.Module):
         *,
         train: bool,
         key: Key | None = None,
+        mask: Bool[Array, "b n"] | None = None,
     ) -> Stage1Output:
         """Encodes, quantizes and decodes as far as the tokens that the heads read.
 
@@ -194,8 +195,10 @@ class Stage1Model(nn.Module):
           image: scaled to [-1, 1]; needed where either context is on.
           train: with code dropout and the quantizer's statistics.
           key: for code dropout.
+          mask: False at the codes of examples that only fill a batch up, which the quantizer's loss
+            and statistics leave out.
         """
-        quantized = self.quantizer(self.latent(planes, image), train=train)
+        quantized = self.quantizer(self.latent(planes, image), train=train, mask=mask)
         codes = quantized.codes
         if train and self.code_dropout != "none":
             threshold_key, permutation_key = jax.random.split(

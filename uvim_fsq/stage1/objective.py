@@ -7,7 +7,7 @@ from typing import cast
 import jax.numpy as jnp
 
 from uvim_fsq.nn.patches import patchify, scale_image
-from uvim_fsq.quantizers.usage import codebook_perplexity, codebook_usage
+from uvim_fsq.quantizers.usage import batch_usage
 from uvim_fsq.stage1.heads import TaskLoss, head_loss, number_of_chunks
 from uvim_fsq.stage1.model import Stage1Model, Stage1Output
 from uvim_fsq.types import Array, Key, Num, Tree
@@ -55,8 +55,13 @@ def stage1_loss(
         image = scale_image(batch["image"])
         planes = split_planes(batch["planes"], model.channels)
         variables = {"params": params, **collections}
+        real = None
+        if "mask" in batch:
+            shape = (image.shape[0], model.code_length)
+            real = jnp.broadcast_to(batch["mask"][:, None] > 0, shape)
         output = cast(
-            Stage1Output, model.apply(variables, planes, image, train=train, key=key)
+            Stage1Output,
+            model.apply(variables, planes, image, train=train, key=key, mask=real),
         )
         patches = {
             name: patchify(plane, model.patch_size) for name, plane in planes.items()
@@ -76,11 +81,11 @@ def stage1_loss(
         scale = 1 / (pixels * weights.sum())
         metrics = {f"loss_{name}": loss * scale for name, loss in by_channel.items()}
         quantized = output.quantized
-        if quantized.indices is not None:
-            size = model.quantizer.codebook_size
-            histogram = jnp.zeros(size).at[quantized.indices.ravel()].add(1.0)
-            metrics["batch_codebook_usage"] = codebook_usage(histogram)
-            metrics["batch_codebook_perplexity"] = codebook_perplexity(histogram)
+        size = model.quantizer.codebook_size
+        if size is not None:
+            usage, perplexity = batch_usage(quantized.indices, size, real)
+            metrics["batch_codebook_usage"] = usage
+            metrics["batch_codebook_perplexity"] = perplexity
         metrics["loss_quantizer"] = quantized.loss
         return total * scale + quantized.loss, (quantized.statistics, metrics)
 

@@ -1,6 +1,7 @@
 """Adafactor's direction: factored second moments and an average kept in bfloat16."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +26,11 @@ class AdafactorState(NamedTuple):
     second: Any
 
 
+def path_name(path: tuple) -> str:
+    """The "/"-joined name of a tree path, for example `encoder/block/kernel`."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
 def factored_axes(shape: tuple[int, ...], smallest: int) -> tuple[int, int] | None:
     """(second-largest axis, largest axis), or None if either is below `smallest`.
 
@@ -44,6 +50,7 @@ def adafactor(
     decay_cap: float = 0.95,
     smallest_factored: int = 32,
     epsilon: float = 1e-30,
+    stacked: Callable[[str], bool] = lambda name: False,
 ) -> optax.GradientTransformation:
     """Adafactor's direction: no parameter scaling, no update clipping, momentum.
 
@@ -52,17 +59,24 @@ def adafactor(
     of the updates without bias correction, as in the ViT-scaling and UViM papers.
 
     - Arrays whose two largest axes have `smallest_factored` entries or more keep means
-      over each of these two axes instead of full second moments; all other axes, such
-      as a leading axis of stacked layers, stay unreduced.
+      over each of these two axes instead of full second moments; all other axes stay
+      unreduced.
+    - The first axis of an array whose path `stacked` is true for is one of layers: it stays
+      unreduced however long it is, so that every layer has what it would have by itself.
     - The average is kept in `momentum_dtype`, and so is the factor `momentum` (0.9 acts
       as 0.8984375 in bfloat16); it is computed in float32, and the unrounded value is
       the direction.
     """
     kept = float(jnp.asarray(momentum, momentum_dtype))
 
+    def axes_of(path, shape):
+        first = int(stacked(path_name(path)))
+        axes = factored_axes(shape[first:], smallest_factored)
+        return axes and (axes[0] + first, axes[1] + first)
+
     def init(params: Tree) -> AdafactorState:
-        def second(p):
-            axes = factored_axes(p.shape, smallest_factored)
+        def second(path, p):
+            axes = axes_of(path, p.shape)
             if axes is None:
                 return jnp.zeros(p.shape, jnp.float32)
             without = [p.shape[:a] + p.shape[a + 1 :] for a in reversed(axes)]
@@ -70,24 +84,28 @@ def adafactor(
 
         average = jax.tree.map(lambda p: jnp.zeros(p.shape, momentum_dtype), params)
         count = jnp.zeros((), jnp.int32)
-        return AdafactorState(count, average, jax.tree.map(second, params))
+        seconds = jax.tree_util.tree_map_with_path(second, params)
+        return AdafactorState(count, average, seconds)
 
     def update(updates: Tree, state: Any, params: Tree | None = None):
         del params
         t = (state.count + 1).astype(jnp.float32)
         decay = jnp.minimum(decay_cap, 1.0 - t**-decay_exponent)
 
-        def leaf(g, average, second):
+        def leaf(path, g, average, second):
             g = g.astype(jnp.float32)
-            axes = factored_axes(g.shape, smallest_factored)
+            axes = axes_of(path, g.shape)
             second, scaled = _scale(g, second, axes, decay, epsilon)
             new = kept * average.astype(jnp.float32) + (1 - momentum) * scaled
             return new, new.astype(momentum_dtype), second
 
-        leaves, tree = jax.tree.flatten(updates)
+        pairs, tree = jax.tree.flatten_with_path(updates)
         averages = tree.flatten_up_to(state.momentum)
         seconds = tree.flatten_up_to(state.second)
-        results = [leaf(*x) for x in zip(leaves, averages, seconds, strict=True)]
+        results = [
+            leaf(*pair, average, second)
+            for pair, average, second in zip(pairs, averages, seconds, strict=True)
+        ]
         new, average, second = (
             tree.unflatten(column) for column in zip(*results, strict=True)
         )

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from uvim_fsq.training.adafactor import adafactor
+from uvim_fsq.training.adafactor import adafactor, path_name
 from uvim_fsq.training.schedule import Schedule
 from uvim_fsq.types import Array, Float, Tree
 
@@ -40,11 +40,6 @@ class OptimizerState(NamedTuple):
 
     count: Array
     direction: Any
-
-
-def path_name(path: tuple) -> str:
-    """The "/"-joined name of a tree path, for example `encoder/block/kernel`."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def global_norm(tree: Tree) -> Float[Array, ""]:
