@@ -160,6 +160,9 @@ def make_step(
         (loss, (statistics, metrics)), grads = _accumulate(
             gradient, trained, batch, micro_batches, mesh
         )
+        # The gradients whole, as they are: XLA for processors would else fold their norm into the head
+        # gradients of the chunks, as a reduce-window over a transposed copy.
+        grads = jax.lax.optimization_barrier(grads)
         collections = update_collections(state.collections, statistics, update_key)
         updates, opt_state = optimizer.update(
             _merge(grads, state.params), state.opt_state, state.params
