@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from configs.depth import get_config
-from uvim_fsq.build import objects
-from uvim_fsq.build import train as train_module
+from uvim_fsq.build import objects, run_job
 from uvim_fsq.build.load import FrozenStage1, load_frozen_stage1, load_inference
 from uvim_fsq.build.objectives import target_encoder
 from uvim_fsq.build.run_directory import tree_hash
@@ -77,7 +76,7 @@ def test_the_average_is_what_is_used(run, config):
 
 def test_an_interrupted_run_continues_to_the_bit(run, config, tmp_path, monkeypatch):
     """It ends in the middle of either stage, after a checkpoint and a step that is lost."""
-    loader = train_module.training_batches
+    loader = run_job.training_batches
 
     def failing(*args, **options):
         start = options["start_step"]
@@ -87,7 +86,7 @@ def test_an_interrupted_run_continues_to_the_bit(run, config, tmp_path, monkeypa
             raise OSError("the disk is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "training_batches", failing)
+        patch.setattr(run_job, "training_batches", failing)
         for _ in STAGES:
             with pytest.raises(OSError, match="the disk is gone"):
                 train(config, tmp_path)

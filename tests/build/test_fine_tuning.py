@@ -10,7 +10,7 @@ import pytest
 
 from configs import panoptic
 from configs.depth import get_config
-from uvim_fsq.build import train as training
+from uvim_fsq.build import run_job
 from uvim_fsq.build.bundles import save_bundle, write_model
 from uvim_fsq.build.run_directory import RunDirectory
 from uvim_fsq.build.tasks import with_categories
@@ -139,7 +139,7 @@ def test_a_killed_run_needs_the_given_model_only_before_its_first_checkpoint(
         output__evaluate_every=100,
     )
     train(here, tmp_path / "whole", (1,))
-    loader = training.training_batches
+    loader = run_job.training_batches
 
     def dying_at(last):
         def batches(*args, **options):
@@ -154,7 +154,7 @@ def test_a_killed_run_needs_the_given_model_only_before_its_first_checkpoint(
     run = tmp_path / "run"
     for last in (1, 3):
         with monkeypatch.context() as patch:
-            patch.setattr(training, "training_batches", dying_at(last))
+            patch.setattr(run_job, "training_batches", dying_at(last))
             with pytest.raises(OSError, match="killed"):
                 train(here, run, (1,))
         found = [path.name for path in (run / "stage1" / "checkpoints").iterdir()]

@@ -9,6 +9,7 @@ import threading
 import orbax.checkpoint as ocp
 import pytest
 
+from uvim_fsq.build import run_job
 from uvim_fsq.build import train as train_module
 from uvim_fsq.build.run_directory import RunDirectory, tree_hash
 from uvim_fsq.build.train import train
@@ -155,7 +156,7 @@ def test_what_says_that_all_is_done_goes_with_the_last_checkpoint(
         assert not stage.done.exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_module, "run_loop", killed)
+    monkeypatch.setattr(run_job, "run_loop", killed)
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "run", (1,))
 

@@ -27,21 +27,22 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 from configs.depth import get_config
-from uvim_fsq.build import train as module
+from uvim_fsq.build import run_job
+from uvim_fsq.build.train import train
 from uvim_fsq.config import replace
 run, variant, stage, position, number = sys.argv[1:]
-loader, calls = module.training_batches, []
+loader, calls = run_job.training_batches, []
 def deadly(*args, **options):
     calls.append(0)
     for i, batch in enumerate(loader(*args, **options), start=options["start_step"]):
         if len(calls) == int(stage) and i == int(position):
             os.kill(os.getpid(), int(number))
         yield batch
-module.training_batches = deadly
+run_job.training_batches = deadly
 config = replace(get_config(variant, "tiny"), stage1__steps=6, stage2__steps=6)
 config = replace(config, output__checkpoint_every=2, output__evaluate_every=3, output__pictures=0)
 config = replace(config, output__log_every=1)
-module.train(config, Path(run))
+train(config, Path(run))
 """
 
 

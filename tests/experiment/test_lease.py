@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 
-from uvim_fsq.experiment.lease import Lease, is_stale
+from uvim_fsq.experiment import lease as module
+from uvim_fsq.experiment.lease import Lease, is_free
 
 
 def _file(path, generation=0):
@@ -22,12 +23,12 @@ def test_only_one_holds_it_until_it_is_released(tmp_path):
     assert Lease.take(path) is None
     with lease:
         assert Lease.take(path) is None
-    assert not lease.is_mine()
-    assert list(path.parent.iterdir()) == []
+    # A generation that has been never comes again: see below.
+    assert [file.name for file in path.parent.iterdir()] == ["job.0"]
     again = Lease.take(path)
     assert again is not None
     with again:
-        pass
+        assert [file.name for file in path.parent.iterdir()] == ["job.1"]
 
 
 def test_names_that_begin_alike_are_different_leases(tmp_path):
@@ -41,7 +42,7 @@ def test_a_silent_owner_loses_it(tmp_path):
     assert Lease.take(path) is None
     old = time.time() - 700
     os.utime(_file(path), (old, old))
-    assert is_stale(_file(path), 600) and not is_stale(_file(path), 800)
+    assert is_free(_file(path), 600) and not is_free(_file(path), 800)
     lease = Lease.take(path)
     assert lease is not None
     assert not _file(path, 0).exists() and _file(path, 1).exists()
@@ -56,6 +57,51 @@ def _until(holds):
             return
         time.sleep(0.01)
     raise AssertionError("it was not done within a minute")
+
+
+def test_who_looked_at_an_old_one_gets_none(tmp_path, monkeypatch):
+    """Between a look and a take others had it and gave it back, or have it still."""
+    path = tmp_path / "job"
+    _file(path).write_text(json.dumps({"host": "far", "pid": 1, "token": "t"}))
+    os.utime(_file(path), (0, 0))
+    for taken in (1, 2):  # Generation 1 is there; then it is gone, and 2 counts.
+        held = []
+
+        def look(file, stale_after, held=held, taken=taken):
+            monkeypatch.undo()
+            for _ in range(taken):
+                held.append(Lease.take(path))
+                held[-1].__exit__(None, None, None)
+            held.append(Lease.take(path))
+            return True
+
+        monkeypatch.setattr(module, "is_free", look)
+        assert Lease.take(path) is None
+        assert held[-1].is_mine()
+        assert len(list(path.parent.iterdir())) == 1
+        held[-1].__exit__(None, None, None)
+
+
+def test_a_machine_of_the_same_name_is_another(tmp_path):
+    """Its processes' numbers say nothing here; the first name space is called the same everywhere."""
+    path = tmp_path / "job"
+    owner = module._this_process() | {"pid": 2**22 + 1, "started": 5, "token": "t"}
+    for boot, free in ((owner["boot"], True), ("another", False), (None, False)):
+        _file(path).write_text(json.dumps(owner | {"boot": boot}))
+        assert is_free(_file(path), 600) is free
+    # Its number went to another process.
+    _file(path).write_text(json.dumps(owner | {"pid": os.getpid()}))
+    assert is_free(_file(path), 600)
+    _file(path).write_text(json.dumps(module._this_process() | {"token": "t"}))
+    assert not is_free(_file(path), 600)
+
+
+def test_a_machine_without_a_boot_id_goes_by_silence(tmp_path, monkeypatch):
+    path = tmp_path / "job"
+    nobody = {"host": "here", "boot": "", "processes": "", "pid": 1, "started": None}
+    monkeypatch.setattr(module, "_this_process", lambda: nobody)
+    _file(path).write_text(json.dumps(nobody | {"token": "t"}))
+    assert not is_free(_file(path), 600) and is_free(_file(path), -1)
 
 
 def test_a_living_owner_keeps_it_however_long_the_work(tmp_path):

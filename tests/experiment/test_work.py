@@ -13,8 +13,10 @@ import time
 import pytest
 
 from configs.depth import get_config
+from uvim_fsq.build.run_lock import locked
 from uvim_fsq.config import replace
 from uvim_fsq.experiment import run as module
+from uvim_fsq.experiment.lease import is_free
 from uvim_fsq.experiment.plan import Plan, records
 from uvim_fsq.experiment.run import work
 from uvim_fsq.training.signals import Interrupted
@@ -44,12 +46,16 @@ def log(plan):
     return [line.split()[0] for line in lines]
 
 
+def all_free(plan):
+    return all(is_free(file, 600) for file in (plan.directory / "leases").iterdir())
+
+
 def test_all_jobs_are_done_once(plan):
     summary = work(plan, do=finish, say=lambda line: None)
     assert log(plan) == [job.name for job in plan.jobs()] == summary.done
     assert (summary.failed, summary.blocked, summary.left) == ({}, [], [])
     assert summary.exit_code == 0
-    assert list((plan.directory / "leases").iterdir()) == []
+    assert all_free(plan)
     assert work(plan, do=finish, say=lambda line: None).done == []
 
 
@@ -95,7 +101,28 @@ def test_being_asked_to_stop_is_no_failure(plan):
     with pytest.raises(Interrupted):
         work(plan, do=stopped, say=lambda line: None)
     assert not (plan.directory / "failures").exists()
-    assert list((plan.directory / "leases").iterdir()) == []
+    assert all_free(plan)
+
+
+def test_a_run_that_is_trained_without_a_lease_is_waited_for(plan, monkeypatch):
+    """Such as by `uvim-fsq train` on its folder."""
+    monkeypatch.setattr(module, "WAIT", 0.01)
+    held, lines = locked(plan.run(plan.jobs()[0]).path, ["stage1"]), []
+    held.__enter__()
+
+    def real(plan, job):
+        with locked(plan.run(job).path, ["stage1"]):
+            finish(plan, job)
+
+    def say(line):
+        lines.append(line)
+        if ": waits: " in line:
+            threading.Timer(0.1, lambda: held.__exit__(None, None, None)).start()
+
+    (plan.directory / "log.txt").write_text("")
+    summary = work(plan, do=real, say=say)
+    assert len(summary.done) == 6 and summary.failed == {}
+    assert len([line for line in lines if ": waits: " in line]) == 1
 
 
 def test_a_job_that_another_worker_did_meanwhile_is_not_repeated(plan, monkeypatch):

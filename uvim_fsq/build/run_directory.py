@@ -64,25 +64,34 @@ class RunDirectory:
         """Stage I."""
         return StageDirectory(self.path / "stage1")
 
-    def link_stage1(self, other: Path) -> None:
-        """Stage II of this run is trained on another run's stage I."""
-        if other.resolve() != self.path.resolve():
-            write_json(self.path / "stage1.json", {"run": str(other.resolve())})
+    def link_stage1(self, other: Path | None) -> None:
+        """Stage II of this run is trained on another model's stage I, or on its own (None)."""
+        if other is None:
+            self._link.unlink(missing_ok=True)
+        else:
+            write_json(self._link, {"run": str(other.resolve())})
+
+    @property
+    def _link(self) -> Path:
+        return self.path / "stage1.json"
+
+    def stage1_link(self) -> Path | None:
+        """Where the model lies, or lay, whose stage I this run's stage II is trained on; None: its own."""
+        if not self._link.exists():
+            return None
+        return Path(json.loads(self._link.read_text())["run"])
 
     def linked_stage1(self) -> Path | None:
-        """The run or bundle whose stage I this run's stage II is trained on; None if it is its own.
+        """As `stage1_link`.
 
         Raises:
           ConfigError: if it is gone.
         """
-        link = self.path / "stage1.json"
-        if not link.exists():
-            return None
-        other = Path(json.loads(link.read_text())["run"])
-        if not other.exists():
+        other = self.stage1_link()
+        if other is not None and not other.exists():
             raise ConfigError(
                 f"{self.path} uses the stage I of {other}, which does not exist any more: "
-                f"put it back, or change the path in {link}"
+                f"put it back, or change the path in {self._link}"
             )
         return other
 

@@ -89,9 +89,10 @@ def _nearest(path: Path) -> str:
 
 @dataclass(frozen=True)
 class RunModel:
-    """The model of a run directory."""
+    """The model of a run directory; `own_stage1` leaves out a link to another's stage I."""
 
     path: Path
+    own_stage1: bool = False
 
     @property
     def name(self) -> str:
@@ -110,7 +111,7 @@ class RunModel:
 
     def stage1(self, checkpoint: str | None = None) -> TrainedStage:
         """Stage I of the run, or of the model that it takes its stage I from."""
-        linked = self.run.linked_stage1()
+        linked = None if self.own_stage1 else self.run.linked_stage1()
         if linked is not None:
             return open_trained(linked).stage1(checkpoint or self.config.checkpoint)
         config = replace(self.config, checkpoint=checkpoint or self.config.checkpoint)

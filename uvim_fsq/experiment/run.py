@@ -9,6 +9,7 @@ from pathlib import Path
 
 from uvim_fsq.build.evaluate import evaluate_run
 from uvim_fsq.build.run_directory import write_json
+from uvim_fsq.build.run_lock import RunInUse
 from uvim_fsq.build.train import train
 from uvim_fsq.experiment.lease import Lease
 from uvim_fsq.experiment.plan import Job, Plan
@@ -21,9 +22,10 @@ WAIT = 5.0
 
 @dataclass
 class Summary:
-    """What one worker saw: jobs by name."""
+    """What one worker saw: jobs by name; `busy` are those that it found in training elsewhere."""
 
     done: list[str] = field(default_factory=list)
+    busy: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     blocked: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -96,7 +98,8 @@ def _try(
     with lease:
         if plan.is_done(job):  # By another worker, between the look and the lease.
             return True
-        say(f"{job.name}: started")
+        if job.name not in summary.busy:
+            say(f"{job.name}: started")
         began = time.monotonic()
         failure = _failure_file(plan, job)
         try:
@@ -105,6 +108,11 @@ def _try(
                 raise RuntimeError("it ended without an error and left no result")
         except Interrupted:  # Asked to stop: no failure of the job.
             raise
+        except RunInUse as error:  # By somebody without a lease: who comes later waits.
+            if job.name not in summary.busy:
+                say(f"{job.name}: waits: {error}")
+                summary.busy.add(job.name)
+            return False
         except Exception as error:
             failure.parent.mkdir(parents=True, exist_ok=True)
             text = "".join(traceback.format_exception(error))
