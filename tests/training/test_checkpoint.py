@@ -1,8 +1,11 @@
 import os
 import random
 import resource
+import shutil
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -119,18 +122,114 @@ def test_a_metric_that_is_not_finite_is_none(tmp_path, metric):
         assert checkpoints.best_step() == 1 and checkpoints.latest_step() == 2
 
 
+def _damage(checkpoint):
+    files = [path for path in (checkpoint / "state").rglob("*") if path.is_file()]
+    for path in files:
+        if path.parent.name == "d":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 @_LATE_FAILURES
-def test_damaged_files_are_an_error_with_their_place(tmp_path):
-    with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(_state(size=50_000), 1)
+def test_of_a_damaged_checkpoint_it_is_said_what_can_be_done(tmp_path):
+    """That it be deleted is never advised: who knows that it is not just out of reach?"""
+    like = _state(size=50_000)
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(like, 1, metric=0.5)
+        checkpoints.save(like, 2, metric=0.7)
         checkpoints.wait()
-        files = [p for p in (tmp_path / "1" / "state").rglob("*") if p.is_file()]
-        for path in files:
-            if path.parent.name == "d":
-                path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        with pytest.raises(CheckpointError, match=f"{tmp_path}/1 cannot be read"):
-            checkpoints.restore_latest(_state(size=50_000))
+        _damage(tmp_path / "c" / "2")
+        with pytest.raises(CheckpointError) as error:
+            checkpoints.restore_latest(like)
+    text = str(error.value)
+    assert f"the checkpoint {tmp_path}/c/2 cannot be read: " in text
+    assert text.endswith(
+        f"Start the same command again; if that fails too, its files are damaged: move "
+        f"{tmp_path}/c/2 to another folder, and the checkpoint of step 1 is used instead."
+    )
+    (tmp_path / "c" / "2").rename(tmp_path / "2")
+    with Checkpoints(tmp_path / "c", read_only=True) as checkpoints:
+        assert checkpoints.restore_latest(like)[1]["step"] == 1
+        _damage(tmp_path / "c" / "1")
+        with pytest.raises(
+            CheckpointError, match="starts anew, since there is no other"
+        ):
+            checkpoints.restore_latest(like)
     time.sleep(0.2)
+
+
+@pytest.mark.parametrize("name", ["metadata", "state"])
+def test_of_a_checkpoint_that_lacks_something_too(tmp_path, name):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(_state(), 1)
+    shutil.rmtree(tmp_path / "1" / name)
+    with pytest.raises(
+        CheckpointError, match=f"checkpoint {tmp_path}/1 cannot be read"
+    ):
+        with Checkpoints(tmp_path) as checkpoints:
+            checkpoints.restore_latest(_state())
+
+
+def test_reading_changes_nothing(tmp_path):
+    """What another process is writing, or is about to remove, stays."""
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(_state(), 1)
+    unfinished = tmp_path / "2.orbax-checkpoint-tmp" / "state"
+    unfinished.mkdir(parents=True)
+    (tmp_path / "removed" / "0").mkdir(parents=True)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        assert _same(checkpoints.restore_latest(_state())[0], _state())
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    with Checkpoints(tmp_path):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["1"]
+
+
+def test_a_reader_goes_by_what_is_there(tmp_path):
+    """Training removes the checkpoint that it has chosen."""
+    with Checkpoints(tmp_path) as writer:
+        writer.save(_state(1), 1, metric=0.5)
+        writer.wait()
+        with Checkpoints(tmp_path, read_only=True) as reader:
+            writer.save(_state(2), 2, metric=0.25)
+            writer.wait()
+            assert sorted(os.listdir(tmp_path)) == ["2"]
+            assert int(reader.restore_best(_state())[0]["step"]) == 2
+            writer.save(_state(3), 3, metric=0.125)
+            writer.wait()
+            assert int(reader.restore_latest(_state())[0]["step"]) == 3
+        (tmp_path / "3").rename(tmp_path / "elsewhere")
+        with pytest.raises(CheckpointError, match="3 was removed while it was read"):
+            writer.restore_latest(_state())
+
+
+@_LATE_FAILURES
+def test_readers_beside_a_run_in_training_find_whole_checkpoints(tmp_path):
+    """Checkpoints come and go as fast as they can, and one is read after another."""
+    names = [f"array{i}" for i in range(4)]
+    like = {name: jnp.zeros(1000) for name in names}
+    ended, found = threading.Event(), []
+
+    def read():
+        while not ended.is_set():
+            with Checkpoints(tmp_path, read_only=True) as checkpoints:
+                state, metadata = checkpoints.restore_best(like)
+            values = {float(x) for name in names for x in np.asarray(state[name])}
+            assert values == {metadata["step"]}
+            found.append(metadata["step"])
+
+    with Checkpoints(tmp_path) as writer, ThreadPoolExecutor() as pool:
+        writer.save({name: jnp.full(1000, 1.0) for name in names}, 1, metric=1.0)
+        writer.wait()
+        reading = [pool.submit(read) for _ in range(2)]
+        for step in range(2, 12):
+            state = {name: jnp.full(1000, float(step)) for name in names}
+            writer.save(state, step, metric=1.0 / step)
+        writer.wait()
+        ended.set()
+        for each in reading:
+            each.result()
+    assert len(found) > 2
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):

@@ -8,17 +8,24 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from jax.sharding import Sharding
 
 from uvim_fsq.files import write_text
-from uvim_fsq.training.optimizer import path_name
+from uvim_fsq.training.checkpoint_errors import (
+    CheckpointError,
+    Gone,
+    check_fits,
+    not_read,
+    not_written,
+)
 from uvim_fsq.types import Tree
 
-_DISK_FULL = ("No space left", "File too large", "quota exceeded", "ENOSPC")
+__all__ = ["CheckpointError", "Checkpoints"]
 
+T = TypeVar("T")
 
 _REMOVED = "removed"
 _METADATA = "metadata"
@@ -30,14 +37,6 @@ _TRIES = 5
 def _without_traceback(record: logging.LogRecord) -> bool:
     """Leaves out what Orbax logs of an error in its threads: `wait` raises the same error."""
     return not (record.exc_info and "orbax" in record.pathname)
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint could not be written, or does not hold what was asked for."""
-
-
-class _Gone(CheckpointError):
-    """A checkpoint that another process has removed."""
 
 
 class _LastAndBest:
@@ -97,15 +96,23 @@ class Checkpoints:
             # half a checkpoint. Renaming is; `_clear` deletes what was renamed.
             todelete_subdir=_REMOVED,
         )
-        self._manager = ocp.CheckpointManager(
-            self.directory,
-            item_handlers={
-                "state": ocp.StandardCheckpointHandler(),
-                "metadata": ocp.JsonCheckpointHandler(_METADATA),
-            },
-            options=options,
+        handlers = {
+            "state": ocp.StandardCheckpointHandler(),
+            "metadata": ocp.JsonCheckpointHandler(_METADATA),
+        }
+        self._manager = self._undisturbed(
+            lambda: ocp.CheckpointManager(
+                self.directory, item_handlers=handlers, options=options
+            )
         )
         self._read_metrics()
+
+    def _undisturbed(self, look: Callable[[], T]) -> T:
+        """What a look at the directory gives, again if something was removed meanwhile."""
+        for _ in range(_TRIES if self._read_only else 0):
+            with contextlib.suppress(FileNotFoundError):
+                return look()
+        return look()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -202,19 +209,12 @@ class Checkpoints:
         if step is not None:
             self._metrics.pop(step, None)
         self._manager.reload()
-        text = str(error).strip() or type(error).__name__
-        full = any(word in text for word in _DISK_FULL)
-        advice = " Free some space, then start the same command again." if full else ""
-        return CheckpointError(
-            f"the checkpoint of step {step} could not be written: "
-            f"{'the disk is full (' if full else ''}{_reason(text)}"
-            f"{')' if full else ''}; {self.last_good()}.{advice}"
-        )
+        return not_written(step, error, self.last_good())
 
     def _read_metrics(self) -> None:
         self._metrics = {}
         for step in self._manager.all_steps():
-            with contextlib.suppress(_Gone):
+            with contextlib.suppress(Gone):
                 metric = self.metadata(step).get("metric")
                 if metric is not None:
                     self._metrics[step] = metric
@@ -227,7 +227,7 @@ class Checkpoints:
         try:
             return dict(self._manager.restore(step, args=args)["metadata"])
         except Exception as error:
-            raise self._unreadable(step, error) from error
+            raise self._not_read(step, error) from error
 
     def restore_latest(
         self, abstract: Tree, sharding: Sharding | None = None
@@ -260,10 +260,10 @@ class Checkpoints:
             step = choose()
             try:
                 return None if step is None else self.restore(step, abstract, sharding)
-            except _Gone:
+            except Gone:
                 if not self._read_only:
                     raise
-                self._manager.reload()
+                self._undisturbed(self._manager.reload)
                 self._read_metrics()
         raise CheckpointError(
             f"the checkpoints in {self.directory} are replaced faster than they can be read: "
@@ -291,9 +291,9 @@ class Checkpoints:
             if stored is None:
                 raise FileNotFoundError("its arrays are missing")
         except Exception as error:
-            raise self._unreadable(step, error) from error
+            raise self._not_read(step, error) from error
         place = self.directory / str(step)
-        _compare(place, getattr(stored, "tree", stored), abstract)
+        check_fits(place, getattr(stored, "tree", stored), abstract)
         try:
             restored = self._manager.restore(
                 step,
@@ -303,28 +303,12 @@ class Checkpoints:
                 ),
             )
         except Exception as error:
-            raise self._unreadable(step, error) from error
+            raise self._not_read(step, error) from error
         return restored["state"], dict(restored["metadata"])
 
-    def _unreadable(self, step: int, error: Exception) -> "CheckpointError":
-        """What to say of a checkpoint; that it is damaged only as one of the possibilities."""
-        place = self.directory / str(step)
-        if not place.exists():
-            return _Gone(
-                f"the checkpoint {place} was removed while it was read, as a run in training does "
-                "once there is a newer one: start the same command again"
-            )
+    def _not_read(self, step: int, error: Exception) -> CheckpointError:
         others = [each for each in self._manager.all_steps() if each != step]
-        then = (
-            f"the checkpoint of step {max(others)} is used instead"
-            if others
-            else "training starts anew, since there is no other checkpoint"
-        )
-        return CheckpointError(
-            f"the checkpoint {place} cannot be read: {_reason(str(error))}. Start the same "
-            f"command again; if that fails too, its files are damaged: move {place} to another "
-            f"folder, and {then}."
-        )
+        return not_read(self.directory / str(step), others, error)
 
 
 def _make_writable(directory: Path) -> None:
@@ -336,34 +320,3 @@ def _make_writable(directory: Path) -> None:
         ) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise CheckpointError(f"the checkpoint directory {directory} is not writable.")
-
-
-def _reason(text: str) -> str:
-    """The first line of Orbax's or TensorStore's message, shortened."""
-    line = text.splitlines()[0] if text else "unknown error"
-    return line if len(line) <= 300 else line[:300] + " ..."
-
-
-def _arrays(tree: Tree) -> dict[str, tuple[tuple[int, ...], str]]:
-    return {
-        path_name(path): (tuple(x.shape), str(x.dtype))
-        for path, x in jax.tree_util.tree_leaves_with_path(tree)
-    }
-
-
-def _compare(place: Path, stored: Tree, abstract: Tree) -> None:
-    found, expected = _arrays(stored), _arrays(abstract)
-    faults = [
-        f"{name}: expected {shape} {dtype}, "
-        + (f"found {found[name][0]} {found[name][1]}" if name in found else "missing")
-        for name, (shape, dtype) in expected.items()
-        if found.get(name) != (shape, dtype)
-    ]
-    faults += [f"{name}: not expected" for name in found if name not in expected]
-    if faults:
-        shown = "; ".join(faults[:5])
-        more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise CheckpointError(
-            f"the checkpoint {place} does not fit this model and optimizer: {shown}"
-            f"{more}. Use the settings that it was made with, or another directory."
-        )
