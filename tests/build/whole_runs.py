@@ -1,6 +1,6 @@
 """Whole runs at the tiny size, stopped on their way and continued: a program, for several devices.
 
-    python whole_runs.py OUTPUT DEVICES
+    python whole_runs.py OUTPUT DEVICES [NAME ...]
 
 Every quantizer and every task occurs, and so do micro-batches and an average of the weights.
 """
@@ -34,7 +34,8 @@ RUNS = {
     "depth-fsq": replace(
         depth.get_config("fsq", "tiny"),
         **SETTINGS,
-        stage1__micro_batches=2,
+        # In stage I every part of a batch draws its own code dropout, and parts are other examples
+        # on other devices.
         stage2__micro_batches=2,
     ),
     "panoptic-vq": replace(panoptic.get_config("vq", "tiny"), **SETTINGS),
@@ -80,9 +81,10 @@ def main() -> None:
     output, devices = Path(sys.argv[1]), int(sys.argv[2])
     jax.config.update("jax_num_cpu_devices", devices)
     assert jax.device_count() == devices
-    for name, config in RUNS.items():
-        whole_run(config, output / name)
-    (output / "runs.json").write_text(json.dumps(list(RUNS)))
+    names = sys.argv[3:] or list(RUNS)
+    for name in names:
+        whole_run(RUNS[name], output / name)
+    (output / "runs.json").write_text(json.dumps(names))
 
 
 if __name__ == "__main__":
