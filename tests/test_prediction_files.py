@@ -5,10 +5,12 @@ import json
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from uvim_fsq.data.coco_format import read_index
 from uvim_fsq.data.coco_png import read_ids
 from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.folder import RgbdFolder
 from uvim_fsq.data.orientation import turn
 from uvim_fsq.prediction_files import (
     PanopticFiles,
@@ -65,6 +67,28 @@ def test_panoptic_files_lie_as_the_picture_is_stored(tmp_path, number):
     assert (view.shape[0] > view.shape[1]) == (seen.shape[0] > seen.shape[1])
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 6, 7, 8])
+def test_depth_files_are_labels_beside_their_picture(tmp_path, number):
+    """Read beside the same photograph, a prediction that lay as it is seen was turned twice."""
+    image = Image.fromarray(np.zeros((4, 4, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = number
+    for name in ("rgb", "depth"):
+        (tmp_path / name).mkdir()
+    for stem, form in (("a", "png"), ("b", "npy")):
+        image.save(tmp_path / "rgb" / f"{stem}.jpg", exif=exif)
+        seen = np.arange(1, 17, dtype=np.float32).reshape(4, 4)
+        files = prediction_files(DEPTH, depth_format=form)
+        files.write(tmp_path, stem, np.zeros((4, 4, 3), np.uint8), seen, number)
+        (tmp_path / f"{stem}_depth.{form}").rename(
+            tmp_path / "depth" / f"{stem}.{form}"
+        )
+    frames = RgbdFolder(tmp_path, "all", cache_dir=tmp_path / "cache")
+    assert len(frames) == 2
+    for frame in frames:
+        np.testing.assert_array_equal(frame["depth"], seen)
+
+
 def test_ids_are_numbers_that_others_can_hold():
     assert image_ids(["7", "٣", "1" * 18, "1" * 19]) == {
         **{"7": 7, "٣": "٣"},
@@ -92,7 +116,7 @@ def test_depth_beyond_the_png_is_told_and_kept_as_npy(tmp_path, caplog):
     names = sorted(path.name for path in (tmp_path / "npy").iterdir())
     assert names == ["a_depth.npy", "a_depth_color.png"]
     with pytest.raises(DataError, match="a_depth.npy"):
-        check_free(files, ["x/a.jpg"], tmp_path / "npy", overwrite=False)
+        check_free(files, ["a"], tmp_path / "npy", overwrite=False)
 
 
 @pytest.mark.parametrize("task", [PANOPTIC, ColorizationTask((8, 8))])
@@ -105,5 +129,5 @@ def test_other_tasks_have_one_format(task):
 
 def test_names_that_become_too_long_are_refused_before_anything_is_predicted(tmp_path):
     with pytest.raises(DataError, match=r"a prediction would be called .* 255 bytes"):
-        check_free(PanopticFiles(PANOPTIC), ["a" * 250 + ".jpg"], tmp_path, False)
-    check_free(PanopticFiles(PANOPTIC), ["a" * 240 + ".jpg"], tmp_path, False)
+        check_free(PanopticFiles(PANOPTIC), ["a" * 250], tmp_path, False)
+    check_free(PanopticFiles(PANOPTIC), ["a" * 240], tmp_path, False)

@@ -102,7 +102,8 @@ class DepthFiles:
     """`NAME_depth.png` and `NAME_depth_color.png`: near is red, far is blue.
 
     The first is 16-bit millimetres, up to 65.535 m; with the format "npy" it is `NAME_depth.npy`
-    instead, float32 metres.
+    instead, float32 metres. It lies on the pixels as the picture's file stores them, as labels do
+    that are read beside a picture.
     """
 
     task: Task
@@ -123,12 +124,13 @@ class DepthFiles:
     def write(self, output, stem, image, prediction, turned=1):
         """Both pictures."""
         data, view = paths(self, output, stem)
+        stored = unturn(prediction, turned)
         if self.format == "npy":
             npy = io.BytesIO()
-            np.save(npy, prediction)
+            np.save(npy, stored)
             write_whole(data, npy.getvalue())
         else:
-            units = np.rint(prediction * DEPTH_UNITS_PER_METRE)
+            units = np.rint(stored * DEPTH_UNITS_PER_METRE)
             beyond = int(np.count_nonzero(units > _MAX_UINT16))
             if beyond:
                 self.beyond[stem] = beyond
@@ -241,7 +243,7 @@ def check_free(
     overwrite: bool,
 ) -> None:
     """Raises `DataError` if two pictures share a name, or results exist, unless `overwrite`."""
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    twice = sorted(stem for stem, count in Counter(stems).items() if count > 1)
     if twice:
         raise DataError(
             f"the predictions of several pictures would be called {twice[0]!r} and overwrite each "

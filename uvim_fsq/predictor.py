@@ -14,8 +14,7 @@ from uvim_fsq.build.load import load_inference
 from uvim_fsq.build.trained import Trained, open_trained
 from uvim_fsq.config import ConfigError
 from uvim_fsq.data.errors import BrokenFileError, DataError
-from uvim_fsq.data.images import read_image
-from uvim_fsq.data.orientation import orientation
+from uvim_fsq.data.images import read_image, turned_by
 from uvim_fsq.prediction_files import (
     DepthFormat,
     check_free,
@@ -107,8 +106,9 @@ class Predictor:
     ) -> list[Path]:
         """Predicts for picture files and writes, for each `NAME.ext` and at its own size:
 
-        - depth: `NAME_depth.png`, 16-bit millimetres up to 65.535 m, and `NAME_depth_color.png` for
-          the eye; with `depth_format="npy"` the first is `NAME_depth.npy`, float32 metres;
+        - depth: `NAME_depth.png`, 16-bit millimetres up to 65.535 m, not turned as EXIF says, and
+          `NAME_depth_color.png` for the eye; with `depth_format="npy"` the first is
+          `NAME_depth.npy`, float32 metres;
         - panoptic: `panoptic/NAME.png` and `panoptic.json` in COCO's format, and
           `NAME_overlay.png` with class names and a legend; the PNG is not turned as EXIF says;
         - colorization: `NAME_color.png`; `keep_luminance` puts the colours on the picture's
@@ -137,7 +137,7 @@ class Predictor:
         predictions = self._restored(pictures, **sampling)
         for picture, (image, prediction) in zip(pictures, predictions, strict=True):
             stem = names[picture]
-            turned = orientation(picture.read_bytes())
+            turned = turned_by(picture.read_bytes())
             files.write(output, stem, image, prediction, turned)
             written += paths(files, output, stem)
         files.finish(output)

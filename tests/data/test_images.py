@@ -275,8 +275,8 @@ def test_every_kind_is_turned_by_its_orientation(tmp_path, kind):
     options = {"lossless": True} if kind == "WEBP" else {}
     saved = "PNG" if kind == "alpha" else kind
     image.save(tmp_path / "a", saved, exif=exif, **options)
-    turned = read_image(tmp_path / "a")
-    assert turned.shape == (16, 8, 3)
+    turned, number = read_oriented(tmp_path / "a")
+    assert number == 6 and turned.shape == (16, 8, 3)
     assert turned[2, 6].min() > 200 and turned[2, 1].max() < 50
 
 

@@ -17,7 +17,12 @@ import numpy as np
 
 from uvim_fsq.data.errors import BrokenFileError
 from uvim_fsq.data.file_kinds import file_kind
-from uvim_fsq.data.orientation import noted_orientation, orientation, turn
+from uvim_fsq.data.orientation import (
+    TIFF_STARTS,
+    noted_orientation,
+    orientation,
+    turn,
+)
 from uvim_fsq.types import Shaped, UInt8
 
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
@@ -32,7 +37,6 @@ PICTURE_SUFFIXES = (
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8\xff"
-_TIFF_STARTS = (b"II*\0", b"MM\0*")
 
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -62,12 +66,17 @@ def decode_oriented(
         if isinstance(error, BrokenFileError):
             raise
         raise BrokenFileError(path, str(error)) from error
-    if _is_heif(data):  # which pillow-heif has turned
-        return picture, noted_orientation(_open_heif(data).info.get("exif") or b"")
-    number = orientation(data)
-    # OpenCV turns a TIFF whatever it is told.
-    turned = data.startswith(_TIFF_STARTS)
+    number = turned_by(data)
+    # OpenCV turns a TIFF whatever it is told, and pillow-heif an HEIC.
+    turned = data.startswith(TIFF_STARTS) or _is_heif(data)
     return picture if turned else turn(picture, number), number
+
+
+def turned_by(data: bytes) -> int:
+    """The EXIF orientation, 1 to 8, that an image file, given as its bytes, is turned by when read."""
+    if _is_heif(data):
+        return noted_orientation(_open_heif(data).info.get("exif") or b"")
+    return orientation(data)
 
 
 def _decode_rgb(path: str | Path, data: bytes) -> np.ndarray:
@@ -80,7 +89,7 @@ def _decode_rgb(path: str | Path, data: bytes) -> np.ndarray:
             return cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA)
     # IMREAD_COLOR_RGB would save the conversion, but it returns wrong values for 16 bits.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    if data.startswith(_TIFF_STARTS):
+    if data.startswith(TIFF_STARTS):
         stored = decode(path, data, cv2.IMREAD_UNCHANGED)
         if stored.ndim == 2 and stored.dtype not in (np.uint8, np.uint16):
             return stored  # which OpenCV makes no colours of
@@ -209,7 +218,7 @@ def _may_have_alpha(data: bytes) -> bool:
             or b"tRNS" in data[: data.find(b"IDAT")]
         )
     # OpenCV returns the colours of a TIFF already multiplied by its alpha.
-    return not data.startswith((_JPEG_START, b"BM", *_TIFF_STARTS))
+    return not data.startswith((_JPEG_START, b"BM", *TIFF_STARTS))
 
 
 def decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:

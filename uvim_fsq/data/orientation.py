@@ -14,10 +14,14 @@ from uvim_fsq.types import Shaped
 _TAG = 0x0112
 _SIGNS = (b"Exif", b"eXIf", b"EXIF")
 
+TIFF_STARTS = (b"II*\0", b"MM\0*")
+"""First bytes of a TIFF, which has its orientation among its own tags, without a sign."""
+
 
 def orientation(data: bytes) -> int:
     """The EXIF orientation of an image file, given as its bytes; 1 where there is none."""
-    if data[4:8] != b"ftyp" and not any(sign in data for sign in _SIGNS):
+    may_have = data[4:8] == b"ftyp" or data.startswith(TIFF_STARTS)
+    if not may_have and not any(sign in data for sign in _SIGNS):
         return 1
     from PIL import Image
 
@@ -25,7 +29,10 @@ def orientation(data: bytes) -> int:
         with Image.open(io.BytesIO(data)) as image:
             found = image.getexif().get(_TAG, 1)
     # What is odd about a file is for the decoder to say.
-    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError):
+    except (
+        *(OSError, ValueError, SyntaxError, Warning, struct.error),
+        Image.DecompressionBombError,
+    ):
         return 1
     return found if found in range(1, 9) else 1
 
