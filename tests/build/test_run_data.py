@@ -106,8 +106,14 @@ def test_runs_that_noted_nothing_go_on_and_get_a_note(root, trained):
     assert noted(root) == expected
 
 
-def test_names_that_are_gone_leave_the_numbers(root):
-    shutil.rmtree(root / "run" / "data")
+@pytest.mark.parametrize("damage", ["gone", "cut", "other"])
+def test_names_that_are_gone_leave_the_numbers(root, damage):
+    for file in (root / "run" / "data").iterdir():
+        data = file.read_bytes()
+        if damage == "gone":
+            file.unlink()
+        else:
+            file.write_bytes(data[:-9] if damage == "cut" else data[:10] + b"\xff" * 20)
     write_frames(root / "frames", 9)
     with pytest.raises(ConfigError, match="train: 8 examples then and 9 now"):
         train(settings(root / "frames"), root / "run", stages=(1,))
@@ -125,11 +131,34 @@ def test_more_steps_are_refused_with_the_command_that_takes_them(root, capsys):
     assert "starts from" in capsys.readouterr().out
     found = json.loads((root / "run_longer" / "stage1" / "done.json").read_text())
     assert found["steps"] == 5
-    with pytest.raises(ConfigError, match=r"--stage1 .*--stage2.steps 9"):
-        train(settings(root / "frames", stage2__steps=9), root / "run", stages=(1,))
+    with pytest.raises(ConfigError, match=r"--stage1 .*--stage2.steps 1234567 "):
+        more = settings(root / "frames", stage2__steps=1_234_567)
+        train(more, root / "run", stages=(1,))
     for fewer in (dict(stage1__steps=3), dict(stage1__steps=9, seed=1)):
         with pytest.raises(ConfigError, match="holds a run with other settings"):
             train(settings(root / "frames", **fewer), root / "run", stages=(1,))
+
+
+def test_a_run_of_an_older_version_is_continued_by_the_words_that_are_named(
+    root, capsys
+):
+    """The default of `split_by` has changed since: the same command is no longer the same."""
+    file = root / "run" / "config.json"
+    old = json.loads(file.read_text()) | {"format": 1}
+    old["data"].pop("split_by")
+    old["data"] |= {"units_per_metre": 1000.0, "path": str(root / "frames")}
+    file.write_text(json.dumps(old))
+    (root / "run" / "data.json").unlink()
+    command = ["train", "depth", "--preset", "tiny", "--source", "folder", "--stage", "1"]
+    command += ["--data.path", str(root / "frames"), "--output.pictures", "0"]
+    command += ["--output.directory", str(root / "run")]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "data.split_by is file there" in said and "--new-data" not in said
+    words = said.split("to continue (")[1].split(":")[0].split()
+    assert words == ["--data.split-by", "file"]
+    assert main([*command, *words]) == 0
+    assert "all 4 steps are done already" in capsys.readouterr().out
 
 
 def test_rows_of_an_experiment_may_lie_elsewhere(tmp_path):

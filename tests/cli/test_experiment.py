@@ -64,3 +64,18 @@ def test_runs_records_and_tables(tmp_path, monkeypatch, capsys):
     assert main(command) == 0
     out = capsys.readouterr().out
     assert "4 stages, 4 of them done" in out and "started" not in out
+
+
+def test_stages_that_fail_end_in_one_sentence(tmp_path, monkeypatch, capsys):
+    """Reasons came before, and after them the program left without another word."""
+    monkeypatch.chdir(tmp_path)
+    options = ["--source", "folder", "--data.path", "missing", "--only", "fsq"]
+    assert main([*TINY, *options, "--seeds", "1"]) == 1
+    *reasons, last = capsys.readouterr().err.splitlines()
+    assert "fsq-stage1_0: DataError: missing does not exist" in reasons[0]
+    folder = "experiments/depth-tiny-variants/failures"
+    assert last == (
+        "uvim-fsq: 1 of 2 stages failed, 1 wait for them: the same command tries them again; "
+        f"{folder} says where."
+    )
+    assert (tmp_path / folder / "fsq-stage1_0.json").exists()

@@ -2,6 +2,7 @@
 
 import json
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,6 @@ def _difference(
         return f"none then, {now.count:,} examples now"
     try:
         then = read_fingerprint(names_file(run, part, before["digest"]))
-    except (OSError, EOFError):  # The names are gone; the numbers are not.
+    except (OSError, EOFError, zlib.error):  # The names are gone; the numbers are not.
         return f"{before['count']:,} examples then and {now.count:,} now"
     return then.difference(now)

@@ -14,7 +14,11 @@ import numpy as np
 
 import uvim_fsq
 from uvim_fsq import config_json
-from uvim_fsq.build.run_identity import how_to_train_longer, identity_differences
+from uvim_fsq.build.run_identity import (
+    how_to_train_longer,
+    identity_differences,
+    older_split,
+)
 from uvim_fsq.config import ConfigError, RunConfig
 from uvim_fsq.files import write_text
 from uvim_fsq.markup import json_text
@@ -143,11 +147,13 @@ class RunDirectory:
                 if longer := how_to_train_longer(self.path, before, config):
                     raise ConfigError(longer)
                 only_data = all(each.startswith("data.") for each in differences)
-                choice = ", or --new-data to go on with these data" * only_data
+                same = older_split(differences)
+                choice = ", or --new-data to go on with these data"
+                choice = choice if only_data and not same else ""
                 raise ConfigError(
                     f"{self.path} holds a run with other settings ({'; '.join(differences)}): "
                     "choose another --output.directory, or give the same settings to continue"
-                    f"{choice}"
+                    f"{same}{choice}"
                 )
         self.path.mkdir(parents=True, exist_ok=True)
         config_json.save(config, self.config_file)

@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,13 +57,20 @@ def how_to_train_longer(path: Path, old: RunConfig, new: RunConfig) -> str:
     words = ["uvim-fsq train", run, "--init-from", run]
     if "stage1" not in " ".join(longer):
         words[2:2] = ["--stage1", run]
-    words += [f"--{name} {value:g}" for name, value in longer.items()]
+    words += [f"--{name} {value}" for name, value in longer.items()]
     words += ["--output.directory", shlex.quote(f"{path}_longer")]
     return (
         f"{path} was made for fewer steps than {' and '.join(longer)} asks for, and its learning "
         "rate has followed their number from the first on, so that no continuation is the same as a "
         f"longer run: start a new one from its weights ({' '.join(words)})"
     )
+
+
+def older_split(differences: Sequence[str]) -> str:
+    """What the same command needs where the default of `split_by` is another than it was; or nothing."""
+    if not any(each.startswith("data.split_by is file there") for each in differences):
+        return ""
+    return " (--data.split-by file: it was begun when frames were held out one by one)"
 
 
 def differences(old: Any, new: Any, limit: int = 5) -> list[str]:

@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,12 @@ _OPTIONS = (
     *("--study", "--preset", "--source", "--seeds", "--stage1-seeds", "--only"),
     *("--limit", "--dry-run", "--output", "--stale-after"),
 )
+
+
+class StagesFailed(RuntimeError):
+    """The others were worked off."""
+
+    exit_code = 1
 
 
 def add(commands: Any) -> None:
@@ -99,14 +104,15 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     )
     write_results(plan)
     print_results(plan)
-    for job, error in summary.failed.items():
-        print(f"failed: {job}: {error}", file=sys.stderr)
-    if summary.blocked:
-        print(f"waiting for what failed: {len(summary.blocked)}", file=sys.stderr)
     if summary.left:
         print(f"left for a next time: {len(summary.left)}")
-    if summary.exit_code:
-        raise SystemExit(summary.exit_code)
+    if summary.failed:
+        waiting = f", {len(summary.blocked)} wait for them" if summary.blocked else ""
+        reasons = [f"\n{job}: {error}" for job, error in summary.failed.items()]
+        raise StagesFailed(
+            f"{len(reasons)} of {len(plan.jobs(options.only))} stages failed{waiting}: the same command "
+            f"tries them again; {plan.directory / 'failures'} says where{''.join(reasons)}"
+        )
 
 
 def _plan(options: argparse.Namespace, words: list[str]):

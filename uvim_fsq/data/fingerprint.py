@@ -68,7 +68,7 @@ class Fingerprint:
 
 
 def read_fingerprint(path: Path) -> Fingerprint:
-    """What `Fingerprint.write` wrote. Raises OSError or EOFError for a file that is not whole."""
+    """What `Fingerprint.write` wrote. Raises OSError, EOFError or zlib.error for a file that is not whole."""
     text = gzip.decompress(path.read_bytes()).decode("utf-8", "surrogateescape")
     return Fingerprint(text.split("\n")[:-1])
 

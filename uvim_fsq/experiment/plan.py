@@ -18,7 +18,7 @@ from typing import Any
 
 from uvim_fsq import config_json, config_require
 from uvim_fsq.build.run_directory import RunDirectory, write_json
-from uvim_fsq.build.run_identity import DATA_PLACES, differences
+from uvim_fsq.build.run_identity import DATA_PLACES, differences, older_split
 from uvim_fsq.config import ConfigError, IdentityConfig, RunConfig, replace
 from uvim_fsq.config_check import check
 from uvim_fsq.errors import nearest
@@ -141,7 +141,7 @@ class Plan:
             if found:
                 raise ConfigError(
                     f"{self.directory} holds another experiment (row {name}: {'; '.join(found)}): "
-                    "give another --output, or the same settings to continue"
+                    f"give another --output, or the same settings to continue{older_split(found)}"
                 )
 
     def _is_free(self) -> bool:

@@ -30,11 +30,6 @@ class Summary:
     blocked: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
-    @property
-    def exit_code(self) -> int:
-        """1 if anything failed."""
-        return 1 if self.failed else 0
-
 
 def work(
     plan: Plan,
