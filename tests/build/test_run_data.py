@@ -149,7 +149,16 @@ def test_a_run_of_an_older_version_is_continued_by_the_words_that_are_named(
     old["data"] |= {"units_per_metre": 1000.0, "path": str(root / "frames")}
     file.write_text(json.dumps(old))
     (root / "run" / "data.json").unlink()
-    command = ["train", "depth", "--preset", "tiny", "--source", "folder", "--stage", "1"]
+    command = [
+        "train",
+        "depth",
+        "--preset",
+        "tiny",
+        "--source",
+        "folder",
+        "--stage",
+        "1",
+    ]
     command += ["--data.path", str(root / "frames"), "--output.pictures", "0"]
     command += ["--output.directory", str(root / "run")]
     assert main(command) == 2

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from uvim_fsq.nn.transformer import is_stacked
+from uvim_fsq.training.adafactor import adafactor
 from uvim_fsq.training.checkpoint import CheckpointError, Checkpoints
 from uvim_fsq.training.step import data_mesh, replicated
 
@@ -108,6 +110,20 @@ def test_arrays_that_do_not_fit_are_named(tmp_path):
     assert "extra/bias: expected (2,) float32, missing" in text
     assert "momentum: expected (2,) float32, found (2,) bfloat16" in text
     assert "step: not expected" in text
+
+
+def test_moments_over_many_layers_of_an_older_version_are_told_apart(tmp_path):
+    params = {"encoder": {"layers": {"bias": jnp.ones((32, 40))}}}
+    before, now = adafactor(), adafactor(stacked=is_stacked)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save({"direction": before.init(params)}, 1)
+        checkpoints.wait()
+        with pytest.raises(CheckpointError, match="is of an older version, whose Ada"):
+            checkpoints.restore_latest({"direction": now.init(params)})
+        # Another width is no older version.
+        params = {"encoder": {"layers": {"bias": jnp.ones((32, 48))}}}
+        with pytest.raises(CheckpointError, match="does not fit this model"):
+            checkpoints.restore_latest({"direction": now.init(params)})
 
 
 @pytest.mark.parametrize("metric", [float("nan"), float("inf"), float("-inf")])
@@ -269,6 +285,8 @@ def test_a_full_disk_is_an_error_and_the_checkpoint_before_survives(tmp_path):
 _SAVER = """
 import sys, itertools
 import jax.numpy as jnp, numpy as np
+from uvim_fsq.nn.transformer import is_stacked
+from uvim_fsq.training.adafactor import adafactor
 from uvim_fsq.training.checkpoint import Checkpoints
 
 names = [f"array{i}" for i in range(8)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from uvim_fsq.training.optimizer import path_name
+from uvim_fsq.training.adafactor import Factored, path_name
 from uvim_fsq.types import Tree
 
 _DISK_FULL = ("No space left", "File too large", "quota exceeded", "ENOSPC")
@@ -69,13 +69,21 @@ def _arrays(tree: Tree) -> dict[str, tuple[tuple[int, ...], str]]:
 def check_fits(place: Path, stored: Tree, abstract: Tree) -> None:
     """Raises CheckpointError, naming what differs, if stored arrays are not those that are wanted."""
     found, expected = _arrays(stored), _arrays(abstract)
+    differing = [name for name, kind in expected.items() if found.get(name) != kind]
     faults = [
-        f"{name}: expected {shape} {dtype}, "
+        f"{name}: expected {expected[name][0]} {expected[name][1]}, "
         + (f"found {found[name][0]} {found[name][1]}" if name in found else "missing")
-        for name, (shape, dtype) in expected.items()
-        if found.get(name) != (shape, dtype)
+        for name in differing
     ]
-    faults += [f"{name}: not expected" for name in found if name not in expected]
+    unknown = [name for name in found if name not in expected]
+    faults += [f"{name}: not expected" for name in unknown]
+    reduced = {f"{name}/{part}" for name in differing for part in Factored._fields}
+    if differing and reduced == set(unknown):
+        raise CheckpointError(
+            f"the checkpoint {place} is of an older version, whose Adafactor took means over the layers "
+            f"of stacks of 32 and more (such as {differing[0]}): go on with that version, or export "
+            "a bundle with it, which is read here and whose weights --init-from takes"
+        )
     if faults:
         shown = "; ".join(faults[:5])
         more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
