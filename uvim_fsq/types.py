@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num, Shaped, UInt8
+from jaxtyping import Bool, Float, Int, Integer, Num, Shaped, UInt8
 
 Array = jax.Array
 AnyArray = jax.Array | np.ndarray
@@ -59,6 +59,7 @@ __all__ = [
     "Example",
     "Float",
     "Int",
+    "Integer",
     "Key",
     "Num",
     "Shaped",

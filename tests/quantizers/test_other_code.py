@@ -112,14 +112,18 @@ def test_padding_has_codes_and_no_part_in_loss_and_statistics(quantizer):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
-def test_indices_of_any_integer_type(dtype):
+@pytest.mark.parametrize(
+    "dtype", [np.int8, np.int16, np.int32, np.uint8, np.uint16, np.uint32]
+)
+@pytest.mark.parametrize("quantizer", [FSQ((8, 8, 8)), VQ(512, 4)])
+def test_indices_of_any_integer_type(quantizer, dtype):
     """As `indices.npy` keeps them; beyond the codebook they count as the nearest."""
-    fsq = FSQ((8, 8, 8))
+    latents = jnp.zeros((1, quantizer.code_dim))
+    state = quantizer.init(jax.random.key(0), latents, train=False)
     indices = np.array([0, 3, 100, np.iinfo(dtype).max], dtype)
-    codes = fsq.apply({}, jnp.asarray(indices), method="indices_to_codes")
+    codes = quantizer.apply(state, jnp.asarray(indices), method="indices_to_codes")
     near = np.minimum(indices.astype(np.int64), 511).astype(np.int32)
-    expected = fsq.apply({}, jnp.asarray(near), method="indices_to_codes")
+    expected = quantizer.apply(state, jnp.asarray(near), method="indices_to_codes")
     np.testing.assert_array_equal(codes, expected)
 
 

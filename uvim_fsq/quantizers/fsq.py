@@ -23,7 +23,7 @@ from uvim_fsq.quantizers.base import (
     within,
     zero_loss,
 )
-from uvim_fsq.types import Array, Bool, Float, Int, Key, Tree
+from uvim_fsq.types import Array, Bool, Float, Int, Integer, Key, Tree
 
 _EPS = 1e-3
 _INDEX_LIMIT = 2**31 - 1
@@ -153,7 +153,7 @@ class FSQ(nn.Module):
         indices = jnp.sum(digits * self._basis()[None], axis=-1, dtype=jnp.int32)
         return codes, indices
 
-    def indices_to_codes(self, indices: Int[Array, "*b"]) -> Float[Array, "*b m"]:
+    def indices_to_codes(self, indices: Integer[Array, "*b"]) -> Float[Array, "*b m"]:
         """Indices in [0, codebook_size) to float32 codes; others count as the nearest of these."""
 
         def look_up(indices):

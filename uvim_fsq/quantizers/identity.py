@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from uvim_fsq.quantizers.base import QuantizerOutput, check_channels, zero_loss
-from uvim_fsq.types import Array, Bool, Float, Int, Key, Tree
+from uvim_fsq.types import Array, Bool, Float, Integer, Key, Tree
 
 
 class Identity(nn.Module):
@@ -38,7 +38,7 @@ class Identity(nn.Module):
         codes = z.astype(jnp.float32)
         return QuantizerOutput(codes, indices=None, loss=zero_loss(), statistics={})
 
-    def indices_to_codes(self, indices: Int[Array, "*b"]) -> Float[Array, "*b d"]:
+    def indices_to_codes(self, indices: Integer[Array, "*b"]) -> Float[Array, "*b d"]:
         """Always an error: there is no codebook to look indices up in."""
         raise ValueError(
             "Identity has no codebook, so there are no indices to turn into codes: "

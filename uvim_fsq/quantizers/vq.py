@@ -19,7 +19,7 @@ from uvim_fsq.quantizers.base import (
     zero_loss,
 )
 from uvim_fsq.quantizers.splitting import split_codewords
-from uvim_fsq.types import Array, Bool, Float, Int, Key
+from uvim_fsq.types import Array, Bool, Float, Int, Integer, Key
 
 STANDARDIZE_EPS = 1e-5
 COUNT_FLOOR = 1e-6
@@ -129,7 +129,7 @@ class VQ(nn.Module):
         codes = straight_through(z, codes)
         return codes, indices.reshape(z.shape[:-1]), loss, statistics
 
-    def indices_to_codes(self, indices: Int[Array, "*b"]) -> Float[Array, "*b d"]:
+    def indices_to_codes(self, indices: Integer[Array, "*b"]) -> Float[Array, "*b d"]:
         """Indices in [0, codebook_size) to codewords; others count as the nearest of these."""
 
         def look_up(indices, sums):

@@ -22,7 +22,7 @@ from uvim_fsq.nn.resize import SequenceResize
 from uvim_fsq.nn.transformer import Transformer
 from uvim_fsq.quantizers import Quantizer, QuantizerOutput
 from uvim_fsq.stage1.code_dropout import code_dropout_mask
-from uvim_fsq.types import Array, Bool, DType, Float, Int, Key, Num
+from uvim_fsq.types import Array, Bool, DType, Float, Int, Integer, Key, Num
 
 
 class Stage1Output(NamedTuple):
@@ -218,7 +218,7 @@ class Stage1Model(nn.Module):
         return {name: head(tokens) for name, head in self.head.items()}
 
     def decode(
-        self, indices: Int[Array, "b n"], image: Num[Array, "b h w c"] | None
+        self, indices: Integer[Array, "b n"], image: Num[Array, "b h w c"] | None
     ) -> dict[str, Float[Array, "b p v x"]]:
         """Outputs for a guiding code given as indices."""
         codes = self.quantizer.indices_to_codes(indices)
