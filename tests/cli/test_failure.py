@@ -10,6 +10,8 @@ import time
 import types
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from uvim_fsq.cli.failure import DEBUG, explained
@@ -214,3 +216,25 @@ def test_a_cache_that_cannot_be_written(tmp_path):
     assert process.returncode == 2
     assert process.stderr.startswith("uvim-fsq: the cache directory")
     assert process.stderr.count("\n") == 1
+
+
+def test_warnings_look_like_other_lines(tmp_path):
+    """Whichever library logs first gives a program without a format one of its own."""
+    for name, values in (("rgb", np.uint8), ("depth", np.uint16)):
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        for i in range(3):
+            file = tmp_path / "frames" / name / f"{i}.png"
+            cv2.imwrite(str(file), np.zeros((16, 16), values))
+    (tmp_path / "frames" / "notes.txt").touch()
+    (tmp_path / "frames" / "rgb" / "notes.txt").touch()
+    program = "import sys; from uvim_fsq.cli.main import main; sys.exit(main())"
+    words = "train depth --preset tiny --source folder --data.path frames"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    lines = done.stderr.splitlines()
+    assert "WARNING: frames: passed by 1 entry: 1 .txt in rgb/" in lines, lines
+    assert lines[-1].startswith("uvim-fsq: depth of train"), lines

@@ -4,6 +4,7 @@ Nothing slow is imported here: every command imports what it needs.
 """
 
 import argparse
+import logging
 from collections.abc import Sequence
 
 from uvim_fsq import __version__
@@ -74,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         getattr(commands, options.command)(options, settings)
 
+    if arguments is None:
+        # Before a library does it in a way of its own, once it logs something.
+        logging.basicConfig(format="%(levelname)s: %(message)s")
     code = explained(command)
     if arguments is None and code:
         silence()
