@@ -12,6 +12,7 @@ twice. It takes an hour of one core, and is not part of the tests.
 import argparse
 import itertools
 import json
+import os
 import random
 import signal
 import subprocess
@@ -48,7 +49,12 @@ def command(kind: str, folder: Path) -> list[str]:
 
 def stages(folder: Path) -> list[Path]:
     """The folders of all trainings below a run or an experiment."""
-    return sorted(path.parent for path in folder.rglob("checkpoints") if path.is_dir())
+    found = [
+        stage
+        for run in (folder, *folder.glob("runs/*/*"))
+        for stage in (run / "stage1", *run.glob("stage2/*"))
+    ]
+    return sorted(stage for stage in found if (stage / "checkpoints").is_dir())
 
 
 def lines(stage: Path) -> list[dict[str, Any]]:
@@ -75,11 +81,9 @@ def _about_to_evaluate(folder: Path) -> int:
 
 
 def _saving(folder: Path) -> int:
-    return sum(
-        "tmp" in path.name
-        for s in stages(folder)
-        for path in (s / "checkpoints").iterdir()
-    )
+    """Checkpoints that are being written."""
+    names = [n for s in stages(folder) for n in os.listdir(s / "checkpoints")]
+    return sum("tmp" in name for name in names)
 
 
 def _last_saved(folder: Path) -> int:
@@ -129,7 +133,7 @@ def ended(
     later = chance.uniform(0, LATER.get(phase, 0.5))
     while count is not None and process.poll() is None and count(folder) <= before:
         before = min(before, count(folder))
-        time.sleep(0.005)
+        time.sleep(0.02)
     try:
         process.wait(later)
     except subprocess.TimeoutExpired:
