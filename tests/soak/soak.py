@@ -133,7 +133,7 @@ def ended(
     later = chance.uniform(0, LATER.get(phase, 0.5))
     while count is not None and process.poll() is None and count(folder) <= before:
         before = min(before, count(folder))
-        time.sleep(0.02)
+        time.sleep(0.003)
     try:
         process.wait(later)
     except subprocess.TimeoutExpired:
