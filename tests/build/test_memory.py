@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from uvim_fsq.build import inference, objects
+from uvim_fsq.build.describe import working
 from uvim_fsq.build.describe.memory import training_memory
 from uvim_fsq.build.describe.models import shape_models
 from uvim_fsq.build.describe.prediction import prediction_memory
@@ -171,6 +172,18 @@ def test_growth_with_the_images(number, rematerialize):
         estimated(few, number).passing.values()
     )
     assert expected == pytest.approx(growth, rel=TOLERANCE)
+
+
+def test_the_residual_stream_is_four_bytes_wide_in_bfloat16_too():
+    """Of its MLP a layer holds 7 arrays of the stream and 5 as wide as the MLP (see `working`)."""
+    whole, half = (
+        shape_models(settings(heads=1, **of_both("model__dtype", dtype))).code_model
+        for dtype in ("float32", "bfloat16")
+    )
+    tokens = 2 * 64
+    found = [working.layer(model, 2, 64, 64) for model in (whole, half)]
+    assert found[0] - found[1] == tokens * 5 * whole.mlp_width * 2
+    assert found[1] == tokens * (7 * whole.width * 4 + 5 * whole.mlp_width * 2)
 
 
 def test_each_choice_keeps_less():

@@ -18,16 +18,18 @@ from uvim_fsq.stage2.model import Stage2Model
 
 SCORES = 4
 """Arrays of attention's scores (b heads q s), float32: weights, their gradient, copies of both."""
-TOKENS = 16
-"""Arrays of tokens (b s d) beside them: inputs, projections, their gradients."""
+STREAM = 8
+"""Arrays of tokens (b s d) beside them that are float32 in every model: inputs and their gradients."""
+TOKENS = 8
+"""Likewise, in the model's type: projections and their gradients."""
 CROSS_TOKENS = 8
-"""Of tokens, what cross-attention adds: half at the code's positions, half at the patches."""
+"""Of tokens in the model's type, what cross-attention adds: half at the code's positions, half at the patches."""
 PRODUCTS = 4
 """Products of attention as wide as a token: queries, keys, values, outputs."""
 HIDDEN = 5
 """Arrays as wide as the MLP (b s mlp) in its backward pass."""
 MLP_TOKENS = 7
-"""Arrays of tokens beside them."""
+"""Arrays of tokens beside them, float32."""
 LOGITS = 3
 """Arrays of logits, float32: themselves, their softmax, their gradient."""
 _FLOAT32 = 4
@@ -39,7 +41,7 @@ def positions(model: Stage1Model | Stage2Model) -> int:
 
 
 def itemsize(model: Stage1Model | Stage2Model) -> int:
-    """Bytes of an activation."""
+    """Bytes of what goes into and comes out of a product; the residual stream is float32."""
     return jnp.dtype(model.dtype).itemsize
 
 
@@ -88,11 +90,12 @@ def layer(
     Where everything is computed again, the layer's products are there too, for that moment.
     """
     token = itemsize(model) * images * queries
+    stream = _FLOAT32 * images * queries
     scores = _FLOAT32 * images * model.num_heads * queries * keys
-    attention = TOKENS * token * model.width
+    attention = (STREAM * stream + TOKENS * token) * model.width
     if model.attention == "xla":
         attention += SCORES * scores
-    mlp = token * (MLP_TOKENS * model.width + HIDDEN * model.mlp_width)
+    mlp = MLP_TOKENS * stream * model.width + HIDDEN * token * model.mlp_width
     again = 0
     if model.rematerialize == "everything":
         again = token * (PRODUCTS * model.width + model.mlp_width)
@@ -116,4 +119,4 @@ def forward_layer(model: Stage1Model | Stage2Model, images: int, queries: int) -
     scores = _FLOAT32 * images * model.num_heads * queries * queries
     attention = 2 * scores if model.attention == "xla" else 0
     hidden = 2 * size * images * queries * model.mlp_width
-    return 3 * size * images * queries * model.width + max(attention, hidden)
+    return 3 * _FLOAT32 * images * queries * model.width + max(attention, hidden)
