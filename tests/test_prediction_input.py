@@ -109,11 +109,11 @@ def test_what_is_no_image(image, kind, message):
 def test_one_or_several():
     path = Path("a.png")
     for alone in ("a.png", path, b"x", io.BytesIO(b"x"), IMAGE, IMAGE[..., 0]):
-        assert several(alone) == [alone] or several(alone)[0] is alone
-        assert len(several([alone, alone])) == 2
+        assert list(several(alone)) == [alone] or list(several(alone))[0] is alone
+        assert len(list(several([alone, alone]))) == 2
     assert [each.shape for each in several(np.stack([IMAGE] * 3))] == [(5, 7, 3)] * 3
-    assert several(name for name in ("a", "b")) == ["a", "b"]
-    assert several(Image.fromarray(IMAGE))[0].size == (7, 5)
+    assert list(several(name for name in ("a", "b"))) == ["a", "b"]
+    assert [each.size for each in several(Image.fromarray(IMAGE))] == [(7, 5)]
     for wrong in (3, None, {"a": IMAGE}):
         with pytest.raises(ImageTypeError, match="expected images, found"):
             several(wrong)

@@ -57,8 +57,10 @@ def read(image: Any) -> UInt8[np.ndarray, "h w 3"]:
     return _read_array(np.asarray(image))
 
 
-def several(images: Any) -> list[Any]:
+def several(images: Any) -> Iterable[Any]:
     """The images of a list, or of anything that gives one after another; one alone is a list of one.
+
+    A generator is handed on as it is, since what it gives may be more than fits into memory.
 
     An array of two or three axes is one image, one of four is a stack of them.
     """
@@ -69,7 +71,7 @@ def several(images: Any) -> list[Any]:
         return [images]
     if isinstance(images, dict) or not isinstance(images, Iterable):
         raise ImageTypeError(f"expected images, found {type(images).__name__}")
-    return list(images)
+    return images
 
 
 def _is_array(value: Any) -> bool:

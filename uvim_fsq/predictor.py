@@ -1,5 +1,6 @@
 """Trained models in use: `load(path).predict(image)`."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,7 @@ class Predictor:
         """Predictions in the order of the pictures, as `predict` makes them, batch by batch.
 
         One picture alone is a list of one; an array (n h w c) is n pictures, one with fewer axes is one.
+        Of a generator no more pictures are taken than a batch needs.
         """
         files = prediction_files(self.inference.task)
         for _, prediction in self._restored(several(pictures), **sampling):
@@ -159,7 +161,7 @@ class Predictor:
 
     def _restored(
         self,
-        pictures: Sequence[Picture],
+        pictures: Iterable[Picture],
         *,
         temperature: float | None = None,
         top_k: int = 0,
@@ -178,8 +180,8 @@ class Predictor:
         if temperature is None:
             temperature = task.default_temperature
         sampling = Sampling(temperature, top_k, top_p)
-        for first in range(0, len(pictures), self.batch_size):
-            chosen = pictures[first : first + self.batch_size]
+        remaining = iter(pictures)
+        while chosen := list(itertools.islice(remaining, self.batch_size)):
             images = [read(picture) for picture in chosen]
             prepared = [task.prepare_image(image) for image in images]
             hashes = [content_hash(image) for image in images]

@@ -1,5 +1,6 @@
 """Scores of a trained run, and predictions on pictures of any kind."""
 
+import itertools
 import json
 
 import cv2
@@ -223,6 +224,11 @@ def test_one_picture_in_many_forms(model, tmp_path):
         np.testing.assert_array_equal(model.predict(opened), expected)
     both = model.predict_many(np.stack([image, image]))
     assert len(list(both)) == 2
+    taken = []
+    frames = (taken.append(number) or image for number in itertools.count())
+    film = model.predict_many(frames)  # Which has no end.
+    np.testing.assert_array_equal(next(film), expected)
+    assert len(taken) == model.batch_size
     with pytest.raises(TypeError, match="expected an image.* found list; predict_many"):
         model.predict([file])
 
