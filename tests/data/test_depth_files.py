@@ -29,7 +29,9 @@ def test_colour_depth_and_jpeg_depth_are_refused(tmp_path):
         read_depth(tmp_path / "d.png")
     cv2.imwrite(str(tmp_path / "d.jpg"), np.zeros((4, 5, 3), np.uint8))
     (tmp_path / "d.jpg").rename(tmp_path / "d.png")
-    with pytest.raises(BrokenFileError, match="expected a 16-bit grey PNG"):
+    with pytest.raises(
+        BrokenFileError, match="expected a 16-bit grey PNG, found a JPEG"
+    ):
         read_depth(tmp_path / "d.png")
 
 

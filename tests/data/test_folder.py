@@ -131,6 +131,10 @@ def test_units_per_metre_of_the_folder_and_of_single_files(frames):
     (frames / "index.csv").write_text("name,units_per_metre\n001,millimetres\n")
     with pytest.raises(DataError, match="'millimetres', expected a positive number"):
         RgbdFolder(frames, "all")
+    for value in ("1e300", "1e-300"):  # of which float32 makes infinite depth, or none
+        (frames / "index.csv").write_text(f"name,units_per_metre\n001,{value}\n")
+        with pytest.raises(DataError, match="1 row cannot be used"):
+            RgbdFolder(frames, "all")
     with pytest.raises(ValueError, match="must be positive"):
         RgbdFolder(frames, "all", units_per_metre=0.0)
 

@@ -7,7 +7,13 @@ import pytest
 
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.listing import list_files, say_once
-from uvim_fsq.data.splits import find_parts, part_of, say_beside, say_deeper_parts
+from uvim_fsq.data.splits import (
+    find_parts,
+    part_of,
+    refuse,
+    say_beside,
+    say_deeper_parts,
+)
 
 
 def touch(path):
@@ -46,6 +52,26 @@ def test_loops_end_and_each_folder_counts_once(tmp_path, caplog):
     assert "3 entries: 3 folders linked a second time" in caplog.text
 
 
+def test_links_to_themselves_and_to_nowhere_are_passed_by(tmp_path, caplog):
+    touch(tmp_path / "0.png")
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / "lost").symlink_to("nowhere")
+    assert names(tmp_path) == ["0.png"]
+    list_files(tmp_path, {".png"}).say()
+    assert "2 links to nowhere" in caplog.text
+
+
+def test_names_that_are_no_text_are_problems(tmp_path):
+    touch(tmp_path / "0.png")
+    with open(os.fsencode(tmp_path) + b"/\xff.png", "wb"):
+        pass
+    listing = list_files(tmp_path, {".png"})
+    assert list(map(str, listing.files)) == ["0.png"]
+    assert listing.problems == [
+        f"{tmp_path}: the name b'\\xff.png' is not UTF-8 text: rename it"
+    ]
+
+
 def test_links_that_became_text_are_followed_and_said(tmp_path, caplog):
     touch(tmp_path / "store" / "n01" / "0.png")
     touch(tmp_path / "set" / "1.png")
@@ -79,12 +105,12 @@ def test_folder_that_cannot_be_looked_into_is_a_problem(tmp_path, monkeypatch):
     touch(tmp_path / "b" / "0.png")
     scandir = os.scandir
 
-    def refuse(path):
+    def refused(path):
         if path.name == "a":
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "scandir", refused)
     listing = list_files(tmp_path, {".png"})
     assert listing.problems == [
         f"{tmp_path / 'a'}: cannot be looked into: Permission denied"
@@ -110,6 +136,8 @@ def test_names_are_in_composed_letters(tmp_path):
         ("train2017", "val2017"),
         ("train", "testing"),
         ("train", "dev"),
+        ("train_set", "Test-Set"),
+        ("trainset", "valset2"),
     ],
 )
 def test_common_names_of_parts_are_known(tmp_path, train, validation):
@@ -134,6 +162,19 @@ def test_parts_that_lie_deeper_are_said(tmp_path, caplog):
     assert not caplog.text
     say_deeper_parts(tmp_path, ["images/train/0", "images/val/0"])
     assert "train/, val/ lie deeper in it" in caplog.text
+
+
+def test_parts_that_are_one_folder_are_refused(tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "val").symlink_to("train")
+    with pytest.raises(DataError, match="train/ and val/ are one folder, by a link"):
+        find_parts(tmp_path, "train")
+
+
+def test_names_in_problems_neither_break_lines_nor_steer_the_terminal(tmp_path):
+    with pytest.raises(DataError) as error:
+        refuse(tmp_path, ["a\n\x1b[31mb.png: it is empty"], "of 1 examples")
+    assert str(error.value).endswith("\n  a\\n\\x1b[31mb.png: it is empty")
 
 
 def test_part_that_is_a_lost_link_is_refused(tmp_path):

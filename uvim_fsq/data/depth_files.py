@@ -12,7 +12,13 @@ import numpy as np
 
 from uvim_fsq.data.errors import BrokenFileError
 from uvim_fsq.data.file_kinds import file_kind
-from uvim_fsq.data.images import PNG_START, decode, one_line, read_whole_file
+from uvim_fsq.data.images import (
+    JPEG_START,
+    PNG_START,
+    decode,
+    one_line,
+    read_whole_file,
+)
 from uvim_fsq.types import Float, Shaped
 
 MILLIMETRES = 1000.0
@@ -102,7 +108,8 @@ def read_stored_depth(path: str | Path) -> Shaped[np.ndarray, "h w"]:
 def _read_image(path: str | Path, suffix: str) -> np.ndarray:
     data = read_whole_file(path)
     if suffix == ".png" and not data.startswith(PNG_START):
-        kind = file_kind(data) or "another format"
+        kind = "a JPEG" if data.startswith(JPEG_START) else file_kind(data)
+        kind = kind or "another format"
         raise BrokenFileError(path, f"expected a 16-bit grey PNG, found {kind}")
     if suffix == ".exr":
         raise BrokenFileError(

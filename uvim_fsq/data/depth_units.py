@@ -11,6 +11,9 @@ from uvim_fsq.data.splits import refuse
 _COLUMNS = ("name", "units_per_metre")
 _SHOWN = 120
 
+LEAST_UNITS, MOST_UNITS = 1e-6, 1e12
+"""Units per metre from a thousand kilometres to a thousandth of a nanometre: beyond is a slip."""
+
 
 def find_index(folder: Path) -> Path | None:
     """The `index.csv` in a folder, in whatever case it is written."""
@@ -50,12 +53,14 @@ def read_units(
             unit = _number(value)
             if unit is None:
                 problems.append(
-                    f"line {line}, {name}: units_per_metre is {value!r}, expected a positive number"
+                    f"line {line}, {name}: units_per_metre is {value!r}, expected a positive number "
+                    f"from {LEAST_UNITS:g} to {MOST_UNITS:g}"
                 )
         if units.get(example, unit) != unit:
             problems.append(f"line {line}, {name}: it has another unit further up")
         units[example] = unit
-    refuse(index, problems, "rows cannot be used; mend or remove them")
+    rows = "row" if len(problems) == 1 else "rows"
+    refuse(index, problems, f"{rows} cannot be used; mend or remove them")
     return units
 
 
@@ -107,7 +112,7 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if 0 < number < float("inf") else None
+    return number if LEAST_UNITS <= number <= MOST_UNITS else None
 
 
 def _spellings(example: str, files: Iterable[Path], folder: Path) -> set[str]:

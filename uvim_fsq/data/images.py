@@ -36,7 +36,7 @@ PICTURE_SUFFIXES = (
 """File name endings, in lower case, of pictures that `read_image` decodes."""
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
-_JPEG_START = b"\xff\xd8\xff"
+JPEG_START = b"\xff\xd8\xff"
 
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -177,7 +177,7 @@ def check_whole(path: str | Path, data: bytes) -> None:
         raise BrokenFileError(path, "the file is empty")
     if data.startswith(PNG_START):
         _check_png(path, data)
-    elif data.startswith(_JPEG_START) and not _jpeg_ends(data):
+    elif data.startswith(JPEG_START) and not _jpeg_ends(data):
         raise BrokenFileError(path, "the JPEG is truncated: it has no end marker")
 
 
@@ -218,7 +218,7 @@ def _may_have_alpha(data: bytes) -> bool:
             or b"tRNS" in data[: data.find(b"IDAT")]
         )
     # OpenCV returns the colours of a TIFF already multiplied by its alpha.
-    return not data.startswith((_JPEG_START, b"BM", *TIFF_STARTS))
+    return not data.startswith((JPEG_START, b"BM", *TIFF_STARTS))
 
 
 def decode(path: str | Path, data: bytes, flags: int) -> np.ndarray:

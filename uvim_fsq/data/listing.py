@@ -116,12 +116,32 @@ def _walk(folder: Path, listing: Listing) -> Iterator[tuple[PurePosixPath, Path]
             elif target := lost_folder(Path(entry.path)):
                 listing.passed["links that copying made text of: followed"] += 1
                 links.append((below / name, target))
-            elif not entry.is_dir():
+            elif not _is_text(name):
+                listing.problems.append(
+                    f"{here}: the name {os.fsencode(name)!r} is not UTF-8 text: rename it"
+                )
+            elif not _is_folder(entry):
                 yield below / name, Path(entry.path)
             elif entry.is_symlink():
                 links.append((below / name, Path(entry.path)))
             else:
                 waiting.append((below / name, Path(entry.path)))
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written down: some systems take any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _kind(path: Path, suffixes: frozenset[str]) -> str | None:

@@ -1,6 +1,5 @@
 """Folders of pictures without labels, for colorization."""
 
-import logging
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ import numpy as np
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.fingerprint import file_sizes
 from uvim_fsq.data.images import PICTURE_SUFFIXES, read_image
-from uvim_fsq.data.listing import list_files
+from uvim_fsq.data.listing import list_files, say_once
 from uvim_fsq.data.scan import (
     Files,
     cache_directory,
@@ -35,8 +34,6 @@ from uvim_fsq.data.splits import (
 )
 from uvim_fsq.files import name_problem
 from uvim_fsq.types import Category, UInt8
-
-_log = logging.getLogger(__name__)
 
 GREY_LEVELS = 8
 """Up to this difference between the channels, in all pixels, a picture counts as grey.
@@ -228,9 +225,7 @@ def _leave_out_grey(path: Path, colours: dict[str, tuple[int, int]]) -> list[str
     for name in grey:
         del colours[name]
     if grey:
-        _log.warning(
-            "%s: left out %d of %d pictures that are grey", path, len(grey), count
-        )
+        say_once(f"{path}: left out {len(grey)} of {count} pictures that are grey")
     if grey and not colours:
         raise DataError(
             f"{path}: all {count} pictures are grey; colorization needs colours to learn "

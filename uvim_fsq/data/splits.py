@@ -7,15 +7,13 @@ itself, or the folder that it lies in: frames of one video are much alike, and s
 """
 
 import hashlib
-import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.listing import lost_folder, say_once
-
-_log = logging.getLogger(__name__)
 
 Split = Literal["train", "validation", "all"]
 SplitBy = Literal["folder", "file"]
@@ -24,6 +22,9 @@ PART_NAMES = {
     "validation": ("validation", "valid", "val", "dev", "test", "testing"),
 }
 """The folders that hold a split, in lower case; the first that is there counts."""
+
+_BEHIND = re.compile(r"([-_ ]?(set|split))?[0-9]*$")
+"""What may stand behind the name of a part."""
 
 _LISTED = 10
 
@@ -50,7 +51,7 @@ def find_parts(
     """The parts that hold the split, and whether it must still be made by hashing.
 
     `is_part` says of a folder whether it is a part of such a dataset. Names count in any case and with
-    a year behind, as `Train` and `val2017`. A folder that has none is one part itself. Raises
+    a year or `set` behind, as `Train`, `val2017` and `test_set`. A folder that has none is one part itself. Raises
     `DataError` if there is only a validation part and the split is train.
     """
     found = {
@@ -58,6 +59,11 @@ def find_parts(
         for part, names in part_names.items()
     }
     both = found["train"] + found["validation"]
+    if len(both) == 2 and both[0].samefile(both[1]):
+        raise DataError(
+            f"{path}: {both[0].name}/ and {both[1].name}/ are one folder, by a link: what is trained on "
+            "would be validated on; remove one, and a share is held out"
+        )
     if not both:
         return [path], split != "all"
     if split == "all":
@@ -107,7 +113,7 @@ def _places(path: Path, names: Sequence[str]) -> list[Path]:
 
 
 def _plain(name: str) -> str:
-    return name.lower().rstrip("0123456789")
+    return _BEHIND.sub("", name.lower())
 
 
 def say_beside(path: Path, is_part: Callable[[Path], bool] = Path.is_dir) -> None:
@@ -153,7 +159,7 @@ def report(path: Path, problems: Sequence[str], count: int, skip_broken: bool) -
         refuse(path, problems, f"of {count} examples cannot be used; {advice}")
     if problems:
         what = f"left out {len(problems)} of {count} examples"
-        _log.warning("%s: %s:%s", path, what, _first(problems))
+        say_once(f"{path}: {what}:{_first(problems)}")
 
 
 def refuse(path: Path, problems: Sequence[str], what: str) -> None:
@@ -163,9 +169,16 @@ def refuse(path: Path, problems: Sequence[str], what: str) -> None:
 
 
 def _first(problems: Sequence[str]) -> str:
-    shown = "".join(f"\n  {problem}" for problem in problems[:_LISTED])
+    shown = "".join(f"\n  {_shown(problem)}" for problem in problems[:_LISTED])
     more = len(problems) - _LISTED
     return shown + (f"\n  and {more} more" if more > 0 else "")
+
+
+def _shown(problem: str) -> str:
+    """A sentence in which names of files can neither break the line nor steer a terminal."""
+    if problem.isprintable():
+        return problem
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in problem)
 
 
 def folder_of(name: str, part: str = "") -> str:
