@@ -1,10 +1,14 @@
 """Plans: which jobs there are, and that a plan is continued only by itself."""
 
+import json
+import math
+
 import pytest
 
 from configs.depth import get_config
 from uvim_fsq.config import ConfigError, IdentityConfig, replace
 from uvim_fsq.experiment.plan import Job, Plan, load_plan
+from uvim_fsq.experiment.results import write_results
 
 ROWS = {name: get_config(name, "tiny") for name in ("vq", "fsq")}
 
@@ -82,3 +86,22 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
     with pytest.raises(ConfigError, match="holds no experiment"):
         Plan(tmp_path / "table.txt", "", ROWS).open()
     assert [path.name for path in tmp_path.iterdir()] == ["table.txt"]
+
+
+def test_records_of_an_older_version_may_hold_numbers_that_json_lacks(tmp_path):
+    """They ended the table in a traceback."""
+    plan = Plan(tmp_path, "t", {"fsq": get_config("fsq", "tiny")}, stage2_seeds=1)
+    plan.open()
+    (job,) = (job for job in plan.jobs() if job.stage2_seed is not None)
+    scores = {"greedy/rmse": 1.0, "greedy/psnr": math.inf, "sample/rmse": math.nan}
+    record = {
+        **{"row": "fsq", "stage1_seed": 0, "stage2_seed": 0, "task": "depth"},
+        **{"quantizer": "fsq", "codebook_size": 25, "config": "0", "part": "test"},
+        **{"environment": {}, "pictures": 8, "histogram": [2, 1], "stages": {}},
+        "scores": scores,
+    }
+    plan.record_file(job).parent.mkdir(parents=True)
+    plan.record_file(job).write_text(json.dumps(record))
+    write_results(plan)
+    (line,) = (tmp_path / "records.jsonl").read_text().splitlines()
+    assert json.loads(line)["scores"] == {"greedy/rmse": 1.0}

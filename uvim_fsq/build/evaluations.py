@@ -20,12 +20,17 @@ def read_scores(folder: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     found = json.loads(file.read_text("utf-8"))
-    found["scores"] = {
+    return with_numbers(found)
+
+
+def with_numbers(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells of scores, with those that are numbers; older versions wrote others as `Infinity`."""
+    scores = {
         name: value
         for name, value in found["scores"].items()
         if value is not None and math.isfinite(value)
     }
-    return found
+    return {**found, "scores": scores}
 
 
 def scored_seed(scores: Mapping[str, Any], seeds: Sequence[int]) -> int | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq import config_json, config_require
+from uvim_fsq.build.evaluations import with_numbers
 from uvim_fsq.build.run_directory import RunDirectory, write_json
 from uvim_fsq.build.run_identity import DATA_PLACES, differences, older_split
 from uvim_fsq.config import ConfigError, IdentityConfig, RunConfig, replace
@@ -220,7 +221,7 @@ def records(plan: Plan) -> Iterator[dict[str, Any]]:
     """The records of all finished runs, row by row."""
     for job in plan.jobs():
         if job.stage2_seed is not None and plan.is_done(job):
-            yield json.loads(plan.record_file(job).read_text())
+            yield with_numbers(json.loads(plan.record_file(job).read_text()))
 
 
 def _row(config: RunConfig) -> dict[str, Any]:
