@@ -1,11 +1,13 @@
 """What a bundle says, and what is said of one that cannot be used; none is trained here."""
 
 import json
+import math
 import shutil
 
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import uvim_fsq
 from configs import depth
@@ -21,6 +23,7 @@ from uvim_fsq.config import (
     VQConfig,
     replace,
 )
+from uvim_fsq.weights import bundle
 from uvim_fsq.weights.errors import WeightsError
 
 CONFIG = depth.get_config("fsq", "tiny")
@@ -169,8 +172,9 @@ def test_incomplete_and_newer_bundles(depth_bundle, tmp_path):
     with pytest.raises(WeightsError, match="a bundle without its model.safetensors"):
         uvim_fsq.load(copies["no_weights"])
     settings = json.loads((copies["newer"] / "config.json").read_text())
-    (copies["newer"] / "config.json").write_text(json.dumps({**settings, "format": 2}))
-    with pytest.raises(ConfigError, match="format 2, from a newer version of uvim"):
+    newer = {**settings, "format": config_json.FORMAT + 1}
+    (copies["newer"] / "config.json").write_text(json.dumps(newer))
+    with pytest.raises(ConfigError, match=r"format \d, from a newer version of uvim"):
         uvim_fsq.load(copies["newer"])
     (copies["odd"] / "config.json").write_text(json.dumps({**settings, "widht": 2}))
     with pytest.raises(ConfigError, match="'widht' is not a setting"):
@@ -204,3 +208,14 @@ def test_a_folder_that_cannot_be_written_to(depth_bundle, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="File exists"):
         save_bundle(depth_bundle, tmp_path / "file" / "model")
+
+
+def test_scores_of_an_older_bundle_may_be_numbers_that_json_lacks(tmp_path):
+    """Such a bundle could not be saved anew."""
+    scores = {"greedy/rmse": 1.0, "greedy/psnr": math.inf}
+    about = {"version": 1, "details": {"scores": {"scores": scores}}}
+    arrays = {"stage1/params/a": np.zeros(1, np.float32)}
+    save_file(arrays, tmp_path / bundle.WEIGHTS, {"uvim_fsq_bundle": json.dumps(about)})
+    config_json.save(CONFIG, tmp_path / bundle.SETTINGS)
+    details = open_trained(tmp_path).details()
+    assert details == {"scores": {"scores": {"greedy/rmse": 1.0}}}

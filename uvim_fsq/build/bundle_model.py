@@ -10,6 +10,7 @@ import jax
 
 from uvim_fsq import config_json
 from uvim_fsq.build import objects
+from uvim_fsq.build.evaluations import with_numbers
 from uvim_fsq.build.run_directory import tree_hash
 from uvim_fsq.build.tasks import build_task
 from uvim_fsq.build.trained_protocol import TrainedStage
@@ -76,8 +77,11 @@ class BundleModel:
         return TrainedStage(stage.variables, {**stage.record, "seed": held})
 
     def details(self) -> Mapping[str, Any]:
-        """As written into the bundle."""
-        return bundle.read_header(self.path).details
+        """As written into the bundle, of the scores those that are numbers."""
+        details = bundle.read_header(self.path).details
+        if not details.get("scores"):
+            return details
+        return {**details, "scores": with_numbers(details["scores"])}
 
     def _stage(self, name: str) -> TrainedStage | None:
         header = bundle.read_header(self.path)

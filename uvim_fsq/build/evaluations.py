@@ -27,7 +27,7 @@ def with_numbers(found: Mapping[str, Any]) -> dict[str, Any]:
     """What tells of scores, with those that are numbers; older versions wrote others as `Infinity`."""
     scores = {
         name: value
-        for name, value in found["scores"].items()
+        for name, value in found.get("scores", {}).items()
         if value is not None and math.isfinite(value)
     }
     return {**found, "scores": scores}
