@@ -128,6 +128,8 @@ def test_other_tasks_have_one_format(task):
 
 
 def test_names_that_become_too_long_are_refused_before_anything_is_predicted(tmp_path):
-    with pytest.raises(DataError, match=r"a prediction would be called .* 255 bytes"):
+    with pytest.raises(
+        DataError, match=r"would need a bad name: .* 255 bytes of a file.s name; rename"
+    ):
         check_free(PanopticFiles(PANOPTIC), ["a" * 250], tmp_path, False)
     check_free(PanopticFiles(PANOPTIC), ["a" * 240], tmp_path, False)

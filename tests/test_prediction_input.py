@@ -162,11 +162,19 @@ def test_what_is_passed_by_is_said(folder, caplog):
         ("empty", "empty holds no images"),
         ("in/*.gif", "no image matches in/.*gif"),
         ("nothing/*", "no image matches nothing"),
+        ("", "expected names of images, found one that is empty"),
     ],
 )
 def test_nothing_found_is_one_sentence(folder, given, message):
     with pytest.raises(DataError, match=message):
         image_files([given])
+
+
+def test_folder_with_a_name_that_cannot_be_written_down_is_refused(folder):
+    with open(os.fsencode(folder) + b"/\xff.png", "wb"):
+        pass
+    with pytest.raises(DataError, match="xff.png' is not UTF-8 text: rename it"):
+        image_files(["in"])
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,9 @@ def check_free(
     wanted += [output / name for name in files.shared]
     too_long = next(filter(None, (name_problem(path.name) for path in wanted)), None)
     if too_long:
-        raise DataError(f"a prediction would be called {too_long}: rename its picture")
+        raise DataError(
+            f"a prediction would need a bad name: {too_long}; rename its picture"
+        )
     exist = [str(path) for path in wanted if path.exists()]
     if exist and not overwrite:
         more = f" and {len(exist) - 1} more" if len(exist) > 1 else ""

@@ -123,10 +123,13 @@ def image_files(given: Iterable[str | Path]) -> list[Path]:
     does a pattern, whose `**` is any depth, unless a file has that very name. `~` is the home folder.
 
     Raises:
-      DataError: if a folder holds no image, or nothing matches a pattern.
+      DataError: if a name is empty, a folder holds no image or cannot be looked into, or nothing matches
+        a pattern.
     """
     found: list[Path] = []
     for name in given:
+        if not str(name).strip():  # which Path takes as the folder one is in
+            raise DataError("expected names of images, found one that is empty")
         path = Path(name).expanduser()
         if path.is_dir():
             found += _in_folder(path)
@@ -140,6 +143,9 @@ def image_files(given: Iterable[str | Path]) -> list[Path]:
 def _in_folder(folder: Path) -> list[Path]:
     listing = list_files(folder, PICTURE_SUFFIXES)
     listing.say()
+    if listing.problems:
+        more = len(listing.problems) - 1
+        raise DataError(listing.problems[0] + (f", and {more} more" if more else ""))
     if not listing.files:
         raise DataError(
             f"{folder} holds no images ({', '.join(PICTURE_SUFFIXES)}): name another folder"
