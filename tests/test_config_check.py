@@ -154,6 +154,8 @@ def test_folder_fractions_and_units():
         check(replace(config, data__validation_fraction=1.0))
     with pytest.raises(ConfigError, match="units_per_metre must be above 0"):
         check(replace(config, data__units_per_metre=0.0))
+    with pytest.raises(ConfigError, match="units_per_metre must be at least 1e-06"):
+        check(replace(config, data__units_per_metre=1e-300))
 
 
 def test_any_code_length_with_learned_resizing():

@@ -15,6 +15,9 @@ from uvim_fsq.config_require import at_least, between, positive, require, seed
 _LARGEST_IMAGE = 16_384
 """Rows or columns; OpenCV resizes up to 32,767."""
 
+_LEAST_UNITS = 1e-6
+"""Units of a thousand kilometres; far below, depth in metres is no float32."""
+
 _MOST_CLASSES = 2**15 - 1
 """A pixel's class is a 16-bit number in a batch."""
 
@@ -105,3 +108,7 @@ def check_data(task: TaskConfig, data: DataConfig) -> None:
 def _check_units(units_per_metre: float | None) -> None:
     if units_per_metre is not None:
         positive("data.units_per_metre", units_per_metre)
+        require(
+            units_per_metre >= _LEAST_UNITS,
+            f"data.units_per_metre must be at least {_LEAST_UNITS:g}, found {units_per_metre}",
+        )
