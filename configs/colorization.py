@@ -8,7 +8,7 @@ preset      data                     hardware      time         score (docs/resu
 tiny        16 scenes, 16 px         2 cores       seconds      not a score (for tests)
 quickstart  16,000 scenes, 32 px     2 cores       4 min        PSNR 26.6 dB (grey: 24.0)
 midsize     16,000 scenes, 128 px    2 cores       not yet run
-folder      pictures, 64 px          2 cores       14 min       PSNR 24.1 dB (grey: 23.3; 245 pictures, fewer steps)
+folder      pictures, 64 px          2 cores       minutes      no score on record
 small       ImageNet, 256 px         a 24 GB GPU   [3 days]     not yet run
 single_gpu  ImageNet, 512 px         an 80 GB GPU  [10 days]    not yet run (FSQ paper: FID-5k 17.55; VQ 16.90)
 paper       ImageNet, 512 px         accelerators  -            not yet run (as single_gpu)

@@ -8,7 +8,7 @@ preset      data                       hardware      time         RMSE, m (greed
 tiny        16 scenes, 16 px           2 cores       seconds      not a score (for tests)
 quickstart  16,000 scenes, 32 px       2 cores       4 min        0.627 (per-pixel mean 1.013)
 midsize     16,000 scenes, 128 px      2 cores       not yet run
-folder      RGB-D frames, 48 x 64 px   2 cores       under 40 min 1.446 on 696 NYU frames (mean 1.134)
+folder      RGB-D frames, 48 x 64 px   2 cores       under 40 min 1.446 on 696 NYU frames (constant 1.236)
 small       NYU Depth v2, 256 px       a 24 GB GPU   [11 h]       not yet run
 single_gpu  NYU Depth v2, 512 px       an 80 GB GPU  [14 h]       not yet run (FSQ paper: 0.473; VQ 0.468)
 paper       NYU Depth v2, 512 px       accelerators  -            not yet run (as single_gpu)

@@ -8,7 +8,7 @@ preset      data                     hardware      time         PQ (greedy; docs
 tiny        16 scenes, 16 px         2 cores       seconds      not a score (for tests)
 quickstart  16,000 scenes, 32 px     2 cores       6 min        16.7 (most frequent class: 7.3)
 midsize     16,000 scenes, 128 px    2 cores       not yet run
-folder      COCO format, 64 px       2 cores       28 min       79.8, 59 pictures by heart (changed, see there)
+folder      COCO format, 64 px       2 cores       minutes      no score on record
 small       COCO 2017, 256 px        a 24 GB GPU   [2 days]     not yet run
 single_gpu  COCO 2017, 512 px        an 80 GB GPU  [6 days]     not yet run (FSQ paper: 43.2; VQ 43.4)
 paper       COCO 2017, 512 px        accelerators  -            not yet run (as single_gpu)
