@@ -39,6 +39,15 @@ def ids(folder):
     return [folder.example_id(i) for i in range(len(folder))]
 
 
+def test_a_part_that_was_a_link_before_it_was_copied_is_followed(tmp_path, caplog):
+    add(tmp_path, "store/0.png")
+    add(tmp_path, "album/val/1.png")
+    (tmp_path / "album" / "train").write_text("../store")
+    assert ids(PictureFolder(tmp_path / "album", "train")) == ["store/0"]
+    assert ids(PictureFolder(tmp_path / "album", "validation")) == ["val/1"]
+    assert "a link that copying made text of: followed" in caplog.text
+
+
 def test_examples_have_picture_and_id(tmp_path):
     root = tmp_path / "album"
     add(root, "b.png", value=7)

@@ -103,13 +103,16 @@ def _places(path: Path, names: Sequence[str]) -> list[Path]:
     for name in names:
         places += [path / name]
         places += [e for e in entries if _plain(e.name) == name and e.name != name]
-    for place in places:
-        if target := lost_folder(place):
-            raise DataError(
-                f"{place} is a file, expected a folder: it was a link to {target} before it was "
-                "copied; make that anew"
-            )
-    return places
+    return [_through_lost_link(place) for place in places]
+
+
+def _through_lost_link(place: Path) -> Path:
+    """The folder that a part named by a link which became a text file led to; others as they are."""
+    target = lost_folder(place)
+    if target is None:
+        return place
+    say_once(f"{place}: a link that copying made text of: followed to {target}")
+    return target
 
 
 def _plain(name: str) -> str:
