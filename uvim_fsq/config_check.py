@@ -12,7 +12,6 @@ from uvim_fsq.config import (
     OptimizerConfig,
     OutputConfig,
     RunConfig,
-    Stage1Config,
     StageConfig,
     VQConfig,
 )
@@ -55,7 +54,7 @@ def check(config: RunConfig, stages: tuple[int, ...] = (1, 2)) -> None:
     for name in ("stage1", "stage2"):
         _check_stage(name, getattr(config, name))
         _check_model(name, config)
-    _check_code_length(config.stage1)
+    _check_code_length(config)
     check_evaluation(config.evaluation)
     _check_output(config.output)
     seed("seed", config.seed)
@@ -203,7 +202,8 @@ def _check_model(name: str, config: RunConfig) -> None:
     )
 
 
-def _check_code_length(stage: Stage1Config) -> None:
+def _check_code_length(config: RunConfig) -> None:
+    stage = config.stage1
     length, kind = stage.model.code_length, stage.model.resize
     at_least(1, "stage1.model.code_length", length)
     side = math.isqrt(length)
@@ -213,6 +213,13 @@ def _check_code_length(stage: Stage1Config) -> None:
         f"found {length}: take {side * side} or {(side + 1) ** 2}, or the learned resizing",
     )
     at_least(0, "stage1.model.head_memory_mb", stage.model.head_memory_mb)
+    for name in ("stage1", "stage2"):
+        size = getattr(config, name).batch_size
+        require(
+            size * length <= WHOLE_LIMIT,
+            f"{name}.batch_size times stage1.model.code_length must be at most {WHOLE_LIMIT:,}, "
+            f"found {size:,} times {length:,}",
+        )
 
 
 def check_evaluation(evaluation: EvaluationConfig, prefix: str = "evaluation.") -> None:

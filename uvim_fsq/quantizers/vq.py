@@ -222,7 +222,7 @@ def nearest_codeword(
 def _mean(error, mask):
     """Over the entries that are no padding; 0 where there are none."""
     if mask is None:
-        return jnp.sum(error) / max(error.size, 1)
+        return jnp.sum(error) / float(max(error.size, 1))
     total = jnp.sum(jnp.where(mask[..., None], error, 0.0))
     return total / jnp.maximum(jnp.sum(mask, dtype=jnp.float32) * error.shape[-1], 1.0)
 
