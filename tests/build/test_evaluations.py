@@ -148,3 +148,9 @@ def test_the_same_data_under_another_path_are_the_runs_own(tmp_path, tiny_config
     assert read_scores(tmp_path / "run" / "evaluation")["data"]["name"] == "moved"
     evaluate_run(tmp_path / "run", {"data": ScenesConfig((16, 16), 4, 4)})
     assert len(list((tmp_path / "run").glob("evaluation_data_*"))) == 1
+    # Where the run looks for its data lie others now, which are not its own.
+    write_frames(tmp_path / "frames")
+    for name in ("rgb", "depth"):
+        (tmp_path / "frames" / "validation" / name / "2.png").unlink()
+    evaluate_run(tmp_path / "run", {})
+    assert len(list((tmp_path / "run").glob("evaluation_data_*"))) == 2

@@ -100,7 +100,7 @@ def what_is_scored(
     seeds = RunDirectory(trained.path).stage2_seeds()
     reasons = {
         "seed": seed is not None and seeds[:1] not in ([], [seed]),
-        "data": data != trained.config.data and not _is_noted(trained, part, whole),
+        "data": not _are_own(trained, part, whole, same=data == trained.config.data),
         "settings": differ,
     }
     return Scored(
@@ -114,16 +114,21 @@ def what_is_scored(
     )
 
 
-def _is_noted(trained: Trained, part: str, found: Fingerprint) -> bool:
-    """Whether the data are the model's own under another path, as far as its run tells."""
+def _are_own(trained: Trained, part: str, found: Fingerprint, *, same: bool) -> bool:
+    """Whether the data are the model's own, as far as its run tells, wherever they lie.
+
+    With the same settings (`same`) they are, unless the run has noted others: files come and go.
+    """
     noted = read_noted(RunDirectory(trained.path)) or {"parts": {}}
     own = trained.config.data
     trained_on = part
     if part == "test" and not getattr(own, "evaluation_path", ""):
         splits = [getattr(own, f"{p}_split", "") for p in ("test", "validation")]
-        same = own.kind != "scenes" and splits[0] == splits[1]
-        trained_on = "validation" if same else part
+        alike = own.kind != "scenes" and splits[0] == splits[1]
+        trained_on = "validation" if alike else part
     known = [noted["parts"].get(trained_on, {}).get("digest")]
+    if same and known == [None]:
+        return True
     end = "" if part == "test" else f"_{part}"
     for scores in (
         read_scores(trained.path / f"evaluation{end}"),
