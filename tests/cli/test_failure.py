@@ -139,7 +139,9 @@ def test_nothing_follows_the_sentence():
 
 
 WAITING = """
-import sys, time
+import signal, sys, time
+# A shell has what it starts in the background ignore Ctrl-C, and these tests with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from uvim_fsq.cli.failure import explained
 
 def work():
@@ -152,8 +154,7 @@ sys.exit(explained(work))
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_wherever_it_comes(number):
-    # A shell has what it starts in the background ignore Ctrl-C, and these tests with it.
-    process = _python(WAITING, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+    process = _python(WAITING)
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     process.send_signal(number)
     _, said = process.communicate(timeout=600)

@@ -1,7 +1,6 @@
 """The cache of scenes: resumed, shared, repaired, refused."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -212,17 +211,19 @@ def _alive(pid):
         return False
 
 
+SMALL_FILES = """
+import resource, signal
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+# Without this the kernel ends the process instead of failing the write.
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+"""
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_full_disk_gets_one_sentence_and_leaves_nothing(tmp_path, workers):
     """Files may not grow beyond 8 KiB here: a write that fails as on a full disk."""
     script = SCRIPT.format(side=16, count=48).replace("workers=2", f"workers={workers}")
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
-        # Without this the kernel ends the process instead of failing the write.
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    code, message = finish(start(script, tmp_path, preexec_fn=limit))
+    code, message = finish(start(SMALL_FILES + script, tmp_path))
     assert code == 1
     last = message.strip().splitlines()[-1]
     assert "DataError: The cache of scenes needs to be written below" in last
