@@ -12,7 +12,6 @@ twice. It takes an hour of one core, and is not part of the tests.
 import argparse
 import itertools
 import json
-import os
 import random
 import signal
 import subprocess
@@ -80,10 +79,9 @@ def _about_to_evaluate(folder: Path) -> int:
     )
 
 
-def _saving(folder: Path) -> int:
-    """Checkpoints that are being written."""
-    names = [n for s in stages(folder) for n in os.listdir(s / "checkpoints")]
-    return sum("tmp" in name for name in names)
+def _about_to_save(folder: Path) -> int:
+    """Counts logged evaluations, after each of which the state is saved."""
+    return sum("validation/loss" in line for s in stages(folder) for line in lines(s))
 
 
 def _last_saved(folder: Path) -> int:
@@ -99,11 +97,11 @@ PHASES: dict[str, Callable[[Path], int] | None] = {
     "starting": None,
     "stepping": _steps,
     "evaluating": _about_to_evaluate,
-    "saving": _saving,
+    "saving": _about_to_save,
     "finishing": _last_saved,
     "scoring": _trained,
 }
-LATER = {"starting": 6.0, "scoring": 8.0}
+LATER = {"starting": 6.0, "scoring": 8.0, "saving": 0.2}
 """Seconds after that, at most; half a second in the other phases."""
 
 
@@ -133,7 +131,7 @@ def ended(
     later = chance.uniform(0, LATER.get(phase, 0.5))
     while count is not None and process.poll() is None and count(folder) <= before:
         before = min(before, count(folder))
-        time.sleep(0.003)
+        time.sleep(0.01)
     try:
         process.wait(later)
     except subprocess.TimeoutExpired:
