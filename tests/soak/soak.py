@@ -30,8 +30,9 @@ SIZE = (
     *("--evaluation.samples", "1", "--evaluation.batch-size", "2"),
 )
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-ENDS = {-signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT, 0}
-"""Exit codes of a start that was ended: nothing but these may come."""
+ENDS = {0, *(128 + number for number in SIGNALS), *(-number for number in SIGNALS)}
+"""Exit codes of a start that was ended: nothing but these may come. Before the program is read, and
+after it has ended, Python itself is killed by the signal."""
 STARTS = 60
 """More starts than any folder may need."""
 
