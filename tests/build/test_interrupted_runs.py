@@ -161,6 +161,22 @@ def test_what_says_that_all_is_done_goes_with_the_last_checkpoint(
         train(config, tmp_path / "run", (1,))
 
 
+def test_a_signal_between_the_stages(config, undisturbed, tmp_path, monkeypatch):
+    """It is not lost, and nothing of stage II is begun."""
+    shutil.copytree(undisturbed, tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
+    load = train_module.load_frozen_stage1
+
+    def signalled(*arguments):
+        terminate()
+        return load(*arguments)
+
+    monkeypatch.setattr(train_module, "load_frozen_stage1", signalled)
+    with pytest.raises(Interrupted, match="after step 0"):
+        train(config, run.path)
+    assert list(run.stage2(0).checkpoints.iterdir()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 9, 17, 25])
 def test_a_signal_in_any_validation_of_both_stages(

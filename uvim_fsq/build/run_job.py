@@ -36,9 +36,17 @@ from uvim_fsq.training.writers import JsonLines, TensorBoard, read_json_lines
 
 
 def run_job(
-    job: StageJob, config: RunConfig, task: Task, sources: Mapping[str, Source]
+    job: StageJob,
+    config: RunConfig,
+    task: Task,
+    sources: Mapping[str, Source],
+    stop: StopSignals,
 ) -> None:
-    """Trains to the last step, from the last checkpoint if there is one."""
+    """Trains to the last step, from the last checkpoint if there is one.
+
+    Raises:
+      Interrupted: once all is written, if `stop`, which the caller entered, is asked for.
+    """
     steps = objects.total_steps(job.stage, len(sources["train"]))
     optimizer, learning_rate = objects.build_optimizer(job.stage, steps)
     step = make_step(
@@ -53,13 +61,13 @@ def run_job(
     )
     done = job.directory.done
     with contextlib.ExitStack() as stack:
-        # Outermost: a signal waits until all is written.
-        stop = stack.enter_context(StopSignals())
         checkpoints = stack.enter_context(
             Checkpoints(job.directory.checkpoints, metadata=job.record)
         )
         state = _start(job, optimizer, checkpoints, replicated(step.mesh))
         first = int(state.step)
+        if stop.requested is not None:
+            raise Interrupted(stop.requested, first)
         if first >= steps and done.exists():
             print(
                 f"{job.name}: all {steps} steps are done already ({job.directory.path})"

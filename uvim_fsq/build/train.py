@@ -27,6 +27,7 @@ from uvim_fsq.build.trained import RunModel, open_trained
 from uvim_fsq.config import ConfigError, RunConfig
 from uvim_fsq.data.source import Source
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
+from uvim_fsq.training.signals import StopSignals
 from uvim_fsq.training.step import check_batch_size
 from uvim_fsq.weights.bundle import is_bundle
 
@@ -85,15 +86,17 @@ def train(
         run.open(config, new_data=new_data)
         data.write()
         choice.keep()
+        # Over both stages: an exception may get lost in between, in some library's callback.
+        stop = stack.enter_context(StopSignals())
         if 1 in stages:
             job = stage1_job(config, run, task, sources["validation"], initial[1])
-            run_job(job, config, task, sources)
+            run_job(job, config, task, sources, stop)
         if 2 in stages:
             frozen = frozen or load_frozen_stage1(RunModel(directory), config)
             job = stage2_job(
                 config, run, task, sources["validation"], frozen, seed, initial[2]
             )
-            run_job(job, config, task, sources)
+            run_job(job, config, task, sources, stop)
     if left_out := segments_left_out(task):
         print(left_out)
 
