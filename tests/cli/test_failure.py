@@ -162,6 +162,17 @@ def test_a_signal_wherever_it_comes(number):
     assert re.fullmatch(r"uvim-fsq: stopped( by SIGTERM)?\.\n", said)
 
 
+def test_ctrl_c_that_an_import_made_another_error_of(capsys):
+    def work():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise ImportError("while initializing the extension") from error
+
+    assert explained(work) == 130
+    assert capsys.readouterr().err == "uvim-fsq: stopped.\n"
+
+
 @pytest.mark.parametrize("words", [["config", "depth"], ["train", "--help"]])
 def test_a_reader_that_closes_the_output(words):
     read, write = os.pipe()

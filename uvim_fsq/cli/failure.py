@@ -58,6 +58,8 @@ def explained(work: Callable[[], None]) -> int:
     except BrokenPipeError:
         return _say("what reads the output closed it before its end.", BROKEN_PIPE)
     except Exception as error:
+        if _stopped(error):
+            return _say("stopped.", INTERRUPTED)
         if os.environ.get(DEBUG):
             traceback.print_exception(error)
         known = _known(error)
@@ -183,6 +185,15 @@ def _out_of_memory(error: BaseException) -> str:
         "--stage2.micro-batches, --stage1.model.rematerialize everything, or a smaller batch; "
         "`uvim-fsq describe` says what fits"
     )
+
+
+def _stopped(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is at the root of an error: a library that is being imported makes it an ImportError."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _unforeseen(error: Exception) -> str:
