@@ -160,8 +160,8 @@ def make_step(
         (loss, (statistics, metrics)), grads = _accumulate(
             gradient, trained, batch, micro_batches, mesh
         )
-        # XLA for processors fuses the update with the head gradients of the chunks otherwise: a step of
-        # stage I took about a tenth longer (docs/results/optimization_barrier.json).
+        # XLA for processors would else take their norm of the head gradients chunk by chunk, as a
+        # reduce-window: a step of stage I took a tenth longer (docs/results/optimization_barrier.json).
         grads = jax.lax.optimization_barrier(grads)
         collections = update_collections(state.collections, statistics, update_key)
         updates, opt_state = optimizer.update(
