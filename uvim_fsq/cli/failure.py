@@ -58,11 +58,11 @@ def explained(work: Callable[[], None]) -> int:
     except BrokenPipeError:
         return _say("what reads the output closed it before its end.", BROKEN_PIPE)
     except Exception as error:
-        if _stopped(error):
+        known = _known(error)
+        if known is None and _stopped(error):
             return _say("stopped.", INTERRUPTED)
         if os.environ.get(DEBUG):
             traceback.print_exception(error)
-        known = _known(error)
         if known is None:
             return _say(_unforeseen(error), 2)
         *details, sentence = _lines(error)
