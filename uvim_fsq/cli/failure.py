@@ -48,8 +48,9 @@ def explained(work: Callable[[], None]) -> int:
     1: the work was done and ended badly (a loss that is not finite, scores that differ). 2: all else.
     The traceback of what nobody has foreseen goes to a file that the sentence names.
     """
+    asked: list[int] = []
     try:
-        with _terminable(), _quiet_threads():
+        with _terminable(asked), _quiet_threads():
             _do(work)
     except KeyboardInterrupt:
         return _say("stopped.", INTERRUPTED)
@@ -59,8 +60,8 @@ def explained(work: Callable[[], None]) -> int:
         return _say("what reads the output closed it before its end.", BROKEN_PIPE)
     except Exception as error:
         known = _known(error)
-        if known is None and _stopped(error):
-            return _say("stopped.", INTERRUPTED)
+        if known is None and asked:  # An import that is ended says anything.
+            return _say("stopped.", 128 + asked[0])
         if os.environ.get(DEBUG):
             traceback.print_exception(error)
         if known is None:
@@ -101,21 +102,29 @@ def _say(sentence: str, code: int) -> int:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM leaves as an exception, so that what is open is closed."""
+def _terminable(asked: list[int]) -> Iterator[None]:
+    """SIGTERM leaves as an exception, as Ctrl-C does, so that what is open is closed.
+
+    Either is noted in `asked` too: a library may make another exception of it.
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise Terminated
+        del frame
+        asked.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, leave)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, leave)}
+    # Where Ctrl-C is ignored, as in the background of a shell, it stays so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -185,15 +194,6 @@ def _out_of_memory(error: BaseException) -> str:
         "--stage2.micro-batches, --stage1.model.rematerialize everything, or a smaller batch; "
         "`uvim-fsq describe` says what fits"
     )
-
-
-def _stopped(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is at the root of an error: a library that is being imported makes it an ImportError."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _unforeseen(error: Exception) -> str:
