@@ -166,8 +166,10 @@ def test_a_signal_wherever_it_comes(number):
 def test_a_signal_that_an_import_made_another_error_of(number):
     """As an extension module's start does, which tells nothing of the cause."""
     program = WAITING.replace(
-        "    time.sleep(60)",
+        """    print("ready", flush=True)
+    time.sleep(60)""",
         """    try:
+        print("ready", flush=True)
         time.sleep(60)
     except BaseException:
         pass
