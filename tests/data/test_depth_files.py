@@ -4,8 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from uvim_fsq.data.depth_files import depth_limit, read_depth, read_stored_depth
+from uvim_fsq.data.depth_files import depth_limit, read_stored_depth, to_metres
 from uvim_fsq.data.errors import BrokenFileError
+
+
+def read_depth(path, units_per_metre=None):
+    return to_metres(read_stored_depth(path), units_per_metre)
 
 
 def test_depth_png_in_millimetres_and_other_units(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from configs import depth
+from configs import colorization, depth
 from uvim_fsq.build import flops
 from uvim_fsq.build.benchmark import measure
 from uvim_fsq.build.benchmark.case import PART_NAMES, Case
@@ -51,6 +51,14 @@ def test_a_part_answers(part, channels):
     assert ready["compile_s"] >= 0
     assert timing["wall"] > 0
     assert memory["host_bytes"] > 10**8
+
+
+def test_the_colours_of_a_continuous_channel_are_measured():
+    case = Case(colorization.get_config("fsq", "tiny"))
+    batch = Setting(case).batch(2)["planes"]
+    assert batch.shape == (2, 16, 16, 3) and batch.dtype == "float32"
+    ready, timing, _ = answers("stage1", case)
+    assert ready["flops"] > 0 and timing["wall"] > 0
 
 
 def test_splitting_is_measured_whatever_the_settings():

@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def command_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line, a subcommand for each command."""
     parser = Parser(
         prog="uvim-fsq", description="UViM dense prediction with FSQ and VQ."
     )

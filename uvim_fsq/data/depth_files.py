@@ -33,13 +33,6 @@ ONLY_DEPTH_SUFFIXES = (".npy", ".npz", ".pfm", ".exr")
 _EXPECTED = "expected one channel of 16-bit units or floats"
 
 
-def read_depth(
-    path: str | Path, units_per_metre: float | None = None
-) -> Float[np.ndarray, "h w"]:
-    """Read a depth map as float32 metres with 0 where it is missing, see `to_metres`."""
-    return to_metres(read_stored_depth(path), units_per_metre)
-
-
 def to_metres(
     values: Shaped[np.ndarray, "h w"], units_per_metre: float | None = None
 ) -> Float[np.ndarray, "h w"]:

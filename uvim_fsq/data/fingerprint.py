@@ -73,9 +73,9 @@ def read_fingerprint(path: Path) -> Fingerprint:
     return Fingerprint(text.split("\n")[:-1])
 
 
-def fingerprint(source: Source, indices: Sequence[int] | None = None) -> Fingerprint:
-    """Of all examples of a source, or of those at the indices, in that order."""
-    chosen = range(len(source)) if indices is None else indices
+def fingerprint(source: Source) -> Fingerprint:
+    """Of all examples of a source."""
+    chosen = range(len(source))
     stamp: Any = getattr(source, "stamp", lambda index: (source.example_id(index), ""))
 
     def lines(part: Sequence[int]) -> list[str]:

@@ -83,13 +83,18 @@ class Setting:
         """Random pictures and labels."""
         generator = np.random.default_rng(0)
         shape = (size, *self.stage1.image_size)
-        planes = [
-            generator.integers(0, classes, shape)
-            for classes in self.stage1.channels.values()
-        ]
+        channels = self.stage1.channels.values()
+        if np.issubdtype(
+            self.plane_dtype, np.floating
+        ):  # One channel, of several values.
+            planes = generator.uniform(-1, 1, (*shape, *channels))
+        else:
+            planes = np.stack(
+                [generator.integers(0, classes, shape) for classes in channels], axis=-1
+            )
         return {
             "image": generator.integers(0, 256, (*shape, 3), np.uint8),
-            "planes": np.stack(planes, axis=-1).astype(self.plane_dtype),
+            "planes": planes.astype(self.plane_dtype),
         }
 
 
