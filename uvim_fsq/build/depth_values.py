@@ -18,6 +18,7 @@ import numpy as np
 from uvim_fsq.config import DepthConfig
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.source import Source
+from uvim_fsq.data.spread import spread
 from uvim_fsq.tasks.depth import known_depth
 
 EXAMPLES = 64
@@ -59,8 +60,7 @@ class DepthValues:
 
 def look_at_depth(task: DepthConfig, source: Source) -> DepthValues:
     """Measures depth of examples that are spread evenly over the source; the same ones each time."""
-    count = min(len(source), EXAMPLES)
-    chosen = np.linspace(0, len(source) - 1, count).round().astype(int).tolist()
+    chosen = spread(len(source), EXAMPLES)
     first_edge = task.min_depth + (task.max_depth - task.min_depth) / task.bins
     pixels = valid = full = beyond = unseen = 0
     samples = []
@@ -79,7 +79,7 @@ def look_at_depth(task: DepthConfig, source: Source) -> DepthValues:
     )
     some = max(valid, 1)
     return DepthValues(
-        count,
+        len(chosen),
         len(source),
         valid / pixels,
         full / pixels,
