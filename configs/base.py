@@ -4,7 +4,7 @@ The presets here are the depth task's; `with_task` makes them another's. `config
 commands, `docs/settings.md` compares the presets.
 """
 
-from uvim_fsq.config import (
+from uvim_fsq.settings.run import (
     ModelConfig,
     RunConfig,
     ScenesConfig,

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evaluators.panoptic import PanopticCounts, PanopticEvaluator, total
-from uvim_fsq.data.coco_format import (
+from uvim_fsq.data.coco.format import (
     CocoAnnotation,
     CocoImage,
     CocoIndex,
     read_index,
     read_predictions,
 )
-from uvim_fsq.data.coco_png import count_pixels, read_ids, with_areas
+from uvim_fsq.data.coco.png import count_pixels, read_ids, with_areas
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.types import Category
 

@@ -61,7 +61,7 @@ def add_pack_command(commands) -> None:
 def _pack(options) -> int:
     # Imported here: --help need not wait for it.
     from uvim_fsq.data.errors import DataError
-    from uvim_fsq.data.pack import Changes, pack
+    from uvim_fsq.data.packed.pack import Changes, pack
 
     names = ("train", "validation") if options.part == "both" else (options.part,)
     try:
@@ -112,7 +112,7 @@ def _open(kind: str, part: str, options):
             raise DataError(
                 "--split-by and --units-per-metre are not for COCO's format: leave them out"
             )
-        from uvim_fsq.data.coco import CocoPanopticFolder
+        from uvim_fsq.data.coco.source import CocoPanopticFolder
 
         return CocoPanopticFolder(options.folder, **shared)
     if options.split_by is not None:
@@ -120,10 +120,10 @@ def _open(kind: str, part: str, options):
     if kind == "pictures":
         if options.units_per_metre is not None:
             raise DataError("--units-per-metre is of depth, and pictures have none")
-        from uvim_fsq.data.pictures import PictureFolder
+        from uvim_fsq.data.folders.pictures import PictureFolder
 
         return PictureFolder(options.folder, **shared)
-    from uvim_fsq.data.nyu_h5 import open_depth_folder
+    from uvim_fsq.data.folders.nyu_h5 import open_depth_folder
 
     return open_depth_folder(
         options.folder, units_per_metre=options.units_per_metre, **shared

@@ -23,12 +23,12 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    from uvim_fsq.build.evaluate import evaluate_run
-    from uvim_fsq.build.report_scores import summary
-    from uvim_fsq.build.scoring import build_scoring
-    from uvim_fsq.build.train import train
-    from uvim_fsq.cli.config_file import load_config
-    from uvim_fsq.config_check import check
+    from uvim_fsq.evaluation.evaluate import evaluate_run
+    from uvim_fsq.evaluation.scoring import build_scoring
+    from uvim_fsq.evaluation.table import summary
+    from uvim_fsq.runs.train import train
+    from uvim_fsq.settings.check import check
+    from uvim_fsq.settings.find import load_config
     from uvim_fsq.training.progress import duration
 
     config, _ = load_config(options.task, options.variant, "quickstart")

@@ -115,3 +115,51 @@ def scan_lengths(equations):
         return [e.params["length"] for e in program if e.primitive.name == "scan"]
 
     return trace
+
+
+# Runs that were really trained, once a worker: tiny, both stages, FSQ, on built-in scenes. The suite
+# is imported inside, since its annotations are checked only where it is imported after this file.
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    from configs import depth
+    from uvim_fsq.settings.run import replace
+
+    return replace(
+        depth.get_config("fsq", "tiny"), output__log_every=1, evaluation__samples=2
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, tiny_config) -> Path:
+    from uvim_fsq.runs.train import train
+
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    train(tiny_config, run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def panoptic_run(tmp_path_factory) -> Path:
+    from configs import panoptic
+
+    return _train(panoptic, tmp_path_factory.mktemp("runs") / "panoptic")
+
+
+@pytest.fixture(scope="session")
+def color_run(tmp_path_factory) -> Path:
+    from configs import colorization
+
+    return _train(colorization, tmp_path_factory.mktemp("runs") / "colorization")
+
+
+def _train(module, folder):
+    from uvim_fsq.runs.train import train
+    from uvim_fsq.settings.check import check
+    from uvim_fsq.settings.run import replace
+
+    config = replace(module.get_config("fsq", "tiny"), evaluation__samples=2)
+    check(config)
+    train(config, folder)
+    return folder

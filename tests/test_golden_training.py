@@ -9,16 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from uvim_fsq.models.uvim.stage1.objective import split_planes, stage1_loss
+from uvim_fsq.models.uvim.stage2.model import Stage2Model, indices_to_tokens
+from uvim_fsq.models.uvim.stage2.objective import stage2_loss
 from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
 from uvim_fsq.nn.patches import scale_image
-from uvim_fsq.stage1.objective import split_planes, stage1_loss
-from uvim_fsq.stage2.model import Stage2Model, indices_to_tokens
-from uvim_fsq.stage2.objective import stage2_loss
 from uvim_fsq.training.optimizer import adafactor, make_optimizer
 from uvim_fsq.training.schedule import cosine
 from uvim_fsq.training.state import create_state
 from uvim_fsq.training.step import make_step
-from uvim_fsq.weights.big_vision import (
+from uvim_fsq.weights.big_vision.names import (
     STAGE1_NAMES,
     STAGE2_NAMES,
     read_npz,

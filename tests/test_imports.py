@@ -8,105 +8,87 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = ("uvim_fsq", "evaluators", "configs", "scripts")
+OURS = ("uvim_fsq", "evaluators", "configs", "benchmarks", "scripts")
 
-SETTINGS = (
-    "uvim_fsq.errors",
-    "uvim_fsq.config",
-    "uvim_fsq.config_json",
-    "uvim_fsq.config_check",
-    "uvim_fsq.config_require",
-)
-PLAIN = ("uvim_fsq.markup", "uvim_fsq.terminal")
-MODELS = (
-    "uvim_fsq.types",
-    "uvim_fsq.nn",
-    "uvim_fsq.quantizers",
-    "uvim_fsq.data.transforms",
-)
-TOP = (
-    *("uvim_fsq", "uvim_fsq.build", "uvim_fsq.weights", "evaluators", "configs"),
-    *("uvim_fsq.user_files", "uvim_fsq.files", *SETTINGS),
-)
+PLAIN = ("types", "errors", "fields", "files", "user_files", "markup", "terminal")
+SCIENCE = (*PLAIN, "nn", "quantizers", "data", "training", "weights")
+MODELS = (*SCIENCE, "tasks", "models", "settings", "evaluators")
+RUNS = (*MODELS, "runs", "uvim_fsq")
 # What a module, or a package with all in it, may import besides itself. The longest name counts.
+# Names without a dot are rooms of `uvim_fsq`, or one of the other packages.
 MAY_IMPORT = {
-    "uvim_fsq": ("uvim_fsq.predictor",),
-    "uvim_fsq.__main__": ("uvim_fsq.cli",),
-    "uvim_fsq.types": (),
-    "uvim_fsq.errors": (),
-    "uvim_fsq.files": (),
-    "uvim_fsq.markup": (),
-    "uvim_fsq.terminal": (),
-    "uvim_fsq.config_data": (),
-    "uvim_fsq.config": ("uvim_fsq.errors", "uvim_fsq.config_data"),
-    "uvim_fsq.user_files": ("uvim_fsq.errors",),
-    "uvim_fsq.config_json": (
-        *("uvim_fsq.config", "uvim_fsq.errors", "uvim_fsq.files"),
+    "uvim_fsq": ("predictor",),
+    "__main__": ("cli",),
+    "types": (),
+    "errors": (),
+    "files": (),
+    "markup": (),
+    "terminal": (),
+    "fields": ("errors",),
+    "user_files": ("errors",),
+    "nn": ("types",),
+    "quantizers": ("types", "settings.run"),
+    "data": ("types", "files", "uvim_fsq"),
+    "data.registry": ("data", "settings.run"),
+    "training": ("types", "files"),
+    "weights": ("types", "files", "nn"),
+    "weights.big_vision.sizes": ("weights", "nn", "settings.run"),
+    "tasks": ("types", "nn", "data"),
+    "tasks.depth.values": ("tasks", "data", "settings.run"),
+    "tasks.registry": ("types", "tasks", "data", "settings.run"),
+    "models": (*SCIENCE, "tasks", "settings", "evaluators"),
+    "models.uvim.stage1": ("types", "nn", "quantizers", "data.transforms"),
+    "models.uvim.stage2": ("types", "nn", "quantizers", "data.transforms"),
+    "models.uvim.stages": (*SCIENCE, "models", "tasks", "settings.run", "runs"),
+    "models.uvim.validation": (*MODELS, "runs.load"),
+    "settings": ("errors", "fields", "files", "user_files"),
+    "settings.find": ("errors", "settings", "user_files", "configs", "weights.hub"),
+    "runs": (*MODELS, "uvim_fsq", "evaluation.scores"),
+    "evaluation": RUNS,
+    "codes": RUNS,
+    "cost": RUNS,
+    "share": (*RUNS, "evaluation"),
+    "prediction_files": ("files", "data", "tasks"),
+    "prediction_input": ("types", "data"),
+    "predictor": (*RUNS, "share", "prediction_files", "prediction_input"),
+    "experiment": (*RUNS, "evaluation", "cost", "configs"),
+    "cli": (
+        *(*RUNS, "evaluation", "codes", "cost", "share"),
+        *("experiment", "predictor", "configs"),
     ),
-    "uvim_fsq.config_require": ("uvim_fsq.errors",),
-    "uvim_fsq.config_check_data": ("uvim_fsq.config_data", "uvim_fsq.config_require"),
-    "uvim_fsq.config_check": (
-        *("uvim_fsq.errors", "uvim_fsq.config", "uvim_fsq.config_json"),
-        *("uvim_fsq.config_check_data", "uvim_fsq.config_require"),
-    ),
-    "uvim_fsq.nn": ("uvim_fsq.types",),
-    "uvim_fsq.quantizers": ("uvim_fsq.types",),
-    "uvim_fsq.data.transforms": ("uvim_fsq.types",),
-    "uvim_fsq.data": ("uvim_fsq.types", "uvim_fsq", "uvim_fsq.files"),
-    "uvim_fsq.stage1": MODELS,
-    "uvim_fsq.stage2": MODELS,
-    "uvim_fsq.tasks": MODELS,
-    "uvim_fsq.training": ("uvim_fsq.types", "uvim_fsq.files"),
-    "uvim_fsq.weights": ("uvim_fsq.types", "uvim_fsq.nn", "uvim_fsq.files"),
-    "uvim_fsq.build": (
-        *("uvim_fsq", "uvim_fsq.data", "uvim_fsq.stage1", "uvim_fsq.stage2"),
-        *("uvim_fsq.tasks", "uvim_fsq.training", "uvim_fsq.weights", "evaluators"),
-        *(*MODELS, *SETTINGS, *PLAIN, "uvim_fsq.files"),
-    ),
-    "uvim_fsq.predictor": (
-        *TOP,
-        *("uvim_fsq.data.errors", "uvim_fsq.data.images", "uvim_fsq.data.orientation"),
-        "uvim_fsq.stage2.sampling",
-        *("uvim_fsq.training.compilation_cache", "uvim_fsq.prediction_files"),
-        "uvim_fsq.prediction_input",
-    ),
-    "uvim_fsq.prediction_input": (
-        *("uvim_fsq.types", "uvim_fsq.data.errors", "uvim_fsq.data.images"),
-        "uvim_fsq.data.listing",
-    ),
-    "uvim_fsq.prediction_files": ("uvim_fsq.data", "uvim_fsq.tasks", "uvim_fsq.files"),
-    "uvim_fsq.experiment": (
-        *(*TOP, *PLAIN),
-        *("uvim_fsq.training.signals", "uvim_fsq.training.writers"),
-        "uvim_fsq.training.progress",
-    ),
-    "uvim_fsq.cli": (*TOP, *PLAIN, "uvim_fsq.experiment", "uvim_fsq.predictor"),
-    "evaluators": ("uvim_fsq.types", "evaluators.errors"),
-    "evaluators.runner": ("uvim_fsq.types", "evaluators"),
+    "evaluators": ("types", "evaluators.errors"),
+    "evaluators.runner": ("types", "evaluators"),
     "evaluators.panoptic_files": (
-        *("uvim_fsq.types", "evaluators.panoptic"),
-        *("uvim_fsq.data.coco_format", "uvim_fsq.data.coco_png"),
-        "uvim_fsq.data.errors",
+        *("types", "evaluators.panoptic", "data.errors"),
+        *("data.coco.format", "data.coco.png"),
     ),
-    "evaluators.coltran": ("uvim_fsq.types", "uvim_fsq.data.transforms"),
+    "evaluators.coltran": ("types", "data.transforms"),
     "evaluators.fid_files": (
-        *("uvim_fsq.types", "evaluators.coltran", "evaluators.fid"),
-        *("uvim_fsq.data.errors", "uvim_fsq.data.images", "uvim_fsq.data.scan"),
-        "uvim_fsq.data.listing",
+        *("types", "evaluators.coltran", "evaluators.fid", "data.folders.scan"),
+        *("data.errors", "data.images", "data.listing"),
     ),
     "evaluators.fid_evaluator": (
-        *("uvim_fsq.types", "evaluators.coltran", "evaluators.fid"),
-        "evaluators.fid_files",
+        *("types", "evaluators.coltran", "evaluators.fid", "evaluators.fid_files"),
     ),
     "configs": (
-        "uvim_fsq.config",
-        "uvim_fsq.errors",
-        "configs.base",
-        "configs.variants",
-        "configs.studies.*",
+        *("settings.run", "errors", "configs.base"),
+        *("configs.variants", "configs.studies"),
     ),
     "scripts": ("uvim_fsq.*", "evaluators", "configs"),
+    "benchmarks": ("uvim_fsq.*", "evaluators", "configs"),
 }
+# Folders in these rooms stand beside one another: none knows another.
+SIBLINGS = ("tasks", "models", "data")
+# What one kind of data takes of another.
+SIBLINGS_TAKE = {
+    ("data.packed", "data.folders"),
+    ("data.packed", "data.coco"),
+    ("data.coco", "data.folders"),
+    ("data.tfds", "data.coco"),
+    ("data.tfds", "data.folders"),
+}
+MOST_FILES = 20
+"""In one folder, tests aside."""
 
 
 def _module(path: Path, root: Path) -> str:
@@ -132,11 +114,16 @@ def _imported(tree: ast.AST, modules: set[str]) -> set[str]:
     return {name for name in names if name.split(".")[0] in OURS}
 
 
-def _covers(rule: str, name: str) -> bool:
-    """A rule is a module, or a package and all in it; plain `uvim_fsq` is only its top."""
-    if rule == "uvim_fsq":
-        return name == rule
-    rule = rule.removesuffix(".*")
+def _room(module: str) -> str:
+    """A module's name as the table has it; the package itself is `uvim_fsq`."""
+    return module.removeprefix("uvim_fsq.")
+
+
+def _covers(rule: str, module: str) -> bool:
+    """A rule is a module, or a package and all in it; `uvim_fsq.*` is all that is ours."""
+    if rule == "uvim_fsq.*":
+        return module.startswith("uvim_fsq")
+    name = _room(module)
     return name == rule or name.startswith(f"{rule}.")
 
 
@@ -157,6 +144,40 @@ def violations(root: Path) -> list[str]:
             if not any(_covers(one, name) for one in allowed):
                 found.append(f"{module} imports {name}")
     return found
+
+
+def _folder(module: str, files: dict[str, Path]) -> str | None:
+    """Which of the folders that stand beside one another a module lies in, such as `tasks.depth`."""
+    parts = _room(module).split(".")
+    package = f"uvim_fsq.{'.'.join(parts[:2])}"
+    if parts[0] not in SIBLINGS or len(parts) < 2:
+        return None
+    is_folder = files.get(package, Path()).name == "__init__.py"
+    return ".".join(parts[:2]) if is_folder else None
+
+
+def sibling_imports(root: Path) -> list[str]:
+    """Folders that know one beside them."""
+    files = _files(root)
+    found = []
+    for module, path in files.items():
+        here = _folder(module, files)
+        for name in sorted(_imported(ast.parse(path.read_text()), set(files))):
+            there = _folder(name, files)
+            if not here or not there or here == there:
+                continue
+            same = here.split(".")[0] == there.split(".")[0]
+            if same and (here, there) not in SIBLINGS_TAKE:
+                found.append(f"{module} imports {name}")
+    return found
+
+
+def crowded(root: Path) -> list[str]:
+    """Folders with more files than one finds one's way in."""
+    counts: dict[Path, int] = {}
+    for path in _files(root).values():
+        counts[path.parent] = counts.get(path.parent, 0) + 1
+    return [str(folder) for folder, number in counts.items() if number > MOST_FILES]
 
 
 def early_imports(root: Path, package: str) -> list[str]:
@@ -183,6 +204,14 @@ def test_imports_go_one_way():
     assert violations(ROOT) == []
 
 
+def test_folders_beside_one_another_do_not_know_one_another():
+    assert sibling_imports(ROOT) == []
+
+
+def test_no_folder_is_crowded():
+    assert crowded(ROOT) == []
+
+
 @pytest.mark.parametrize("package", ["tensorflow", "tensorflow_datasets"])
 def test_tensorflow_is_imported_inside_functions(package):
     assert early_imports(ROOT, package) == []
@@ -197,9 +226,12 @@ def test_what_the_rules_forbid_is_found(tmp_path):
     write("uvim_fsq/__init__.py", "")
     write("uvim_fsq/types.py", "")
     write("uvim_fsq/nn/attention.py", "from uvim_fsq import types\nimport jax\n")
-    write("uvim_fsq/stage1/model.py", "from uvim_fsq.nn.attention import attend\n")
-    assert violations(tmp_path) == []
-    write("uvim_fsq/stage2/model.py", "from uvim_fsq.stage1.model import Model\n")
+    write("uvim_fsq/tasks/a/__init__.py", "")
+    write("uvim_fsq/tasks/b/__init__.py", "")
+    write("uvim_fsq/tasks/a/task.py", "from uvim_fsq.nn.attention import attend\n")
+    assert violations(tmp_path) == sibling_imports(tmp_path) == []
+    write("uvim_fsq/tasks/b/task.py", "from uvim_fsq.tasks.a.task import Task\n")
+    write("uvim_fsq/training/loop.py", "from uvim_fsq.tasks.a.task import Task\n")
     write("evaluators/depth.py", "def f():\n    from evaluators import fid\n")
     write("evaluators/fid.py", "import tensorflow as tf\n")
     write("uvim_fsq/nn/patches.py", "from uvim_fsq import __version__\n")
@@ -208,13 +240,19 @@ def test_what_the_rules_forbid_is_found(tmp_path):
         "evaluators.depth imports evaluators.fid",
         "uvim_fsq.nn.patches imports uvim_fsq",
         "uvim_fsq.odd has no line in the table",
-        "uvim_fsq.stage2.model imports uvim_fsq.stage1.model",
+        "uvim_fsq.training.loop imports uvim_fsq.tasks.a.task",
     ]
+    assert sibling_imports(tmp_path) == [
+        "uvim_fsq.tasks.b.task imports uvim_fsq.tasks.a.task"
+    ]
+    for number in range(MOST_FILES):
+        write(f"uvim_fsq/tasks/a/part{number}.py", "")
+    assert crowded(tmp_path) == [str(tmp_path / "uvim_fsq" / "tasks" / "a")]
     assert early_imports(tmp_path, "tensorflow") == ["evaluators.fid"]
 
 
 @pytest.mark.parametrize(
-    "module", ["uvim_fsq", "uvim_fsq.cli", "uvim_fsq.config_check", "configs.depth"]
+    "module", ["uvim_fsq", "uvim_fsq.cli", "uvim_fsq.settings.check", "configs.depth"]
 )
 def test_plain_imports_are_light(module):
     slow = "{'jax', 'jaxlib', 'flax', 'tensorflow', 'orbax', 'matplotlib'}"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uvim_fsq.data.coco_format import read_index
-from uvim_fsq.data.coco_png import read_ids
+from uvim_fsq.data.coco.format import read_index
+from uvim_fsq.data.coco.png import read_ids
 from uvim_fsq.data.errors import DataError
-from uvim_fsq.data.folder import RgbdFolder
+from uvim_fsq.data.folders.rgbd import RgbdFolder
 from uvim_fsq.data.orientation import turn
 from uvim_fsq.prediction_files import (
     PanopticFiles,
@@ -18,9 +18,9 @@ from uvim_fsq.prediction_files import (
     image_ids,
     prediction_files,
 )
-from uvim_fsq.tasks.colorization import ColorizationTask
-from uvim_fsq.tasks.depth import DepthTask
-from uvim_fsq.tasks.panoptic import PanopticTask
+from uvim_fsq.tasks.colorization.task import ColorizationTask
+from uvim_fsq.tasks.depth.task import DepthTask
+from uvim_fsq.tasks.panoptic.task import PanopticTask
 from uvim_fsq.types import Category
 
 DEPTH = DepthTask((8, 8), max_depth=100.0, crop="none")

@@ -11,12 +11,12 @@ import pytest
 from evaluators.color import PsnrEvaluator
 from evaluators.depth import DepthEvaluator
 from evaluators.panoptic import PanopticEvaluator
-from uvim_fsq.data.coco import CocoPanopticFolder
-from uvim_fsq.data.folder import RgbdFolder
-from uvim_fsq.data.pictures import PictureFolder
-from uvim_fsq.tasks.colorization import ColorizationTask
-from uvim_fsq.tasks.depth import DepthTask
-from uvim_fsq.tasks.panoptic import PanopticTask
+from uvim_fsq.data.coco.source import CocoPanopticFolder
+from uvim_fsq.data.folders.pictures import PictureFolder
+from uvim_fsq.data.folders.rgbd import RgbdFolder
+from uvim_fsq.tasks.colorization.task import ColorizationTask
+from uvim_fsq.tasks.depth.task import DepthTask
+from uvim_fsq.tasks.panoptic.task import PanopticTask
 
 GENERATOR = np.random.default_rng(0)  # Nothing is drawn from it in evaluation.
 

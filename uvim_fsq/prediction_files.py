@@ -11,15 +11,15 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import cv2
 import numpy as np
 
-from uvim_fsq.data.coco_format import CocoImage, describe, write_index
-from uvim_fsq.data.coco_png import write_ids
+from uvim_fsq.data.coco.format import CocoImage, describe, write_index
+from uvim_fsq.data.coco.png import write_ids
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.orientation import unturn
 from uvim_fsq.files import name_problem, write_whole
 from uvim_fsq.tasks.base import Task
-from uvim_fsq.tasks.colorization import ColorizationTask
-from uvim_fsq.tasks.panoptic import PanopticTask
-from uvim_fsq.tasks.panoptic_picture import picture_with_legend
+from uvim_fsq.tasks.colorization.task import ColorizationTask
+from uvim_fsq.tasks.panoptic.overlay import picture_with_legend
+from uvim_fsq.tasks.panoptic.task import PanopticTask
 
 DepthFormat = Literal["png", "npy"]
 """Of depth: 16-bit millimetres, or float32 metres of any size."""

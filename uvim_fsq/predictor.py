@@ -7,15 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from uvim_fsq import config_require
-from uvim_fsq.build.bundles import save_bundle
-from uvim_fsq.build.held import hold
-from uvim_fsq.build.inference import content_hash
-from uvim_fsq.build.load import load_inference
-from uvim_fsq.build.trained import Trained, open_trained
-from uvim_fsq.config import ConfigError
+from uvim_fsq import fields
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.images import read_image, turned_by
+from uvim_fsq.models.uvim.inference import content_hash
+from uvim_fsq.models.uvim.stage2.sampling import Sampling
 from uvim_fsq.prediction_files import (
     DepthFormat,
     check_free,
@@ -23,7 +19,11 @@ from uvim_fsq.prediction_files import (
     prediction_files,
 )
 from uvim_fsq.prediction_input import image_files, output_names, read, several
-from uvim_fsq.stage2.sampling import Sampling
+from uvim_fsq.runs.held import hold
+from uvim_fsq.runs.load import load_inference
+from uvim_fsq.runs.open import Trained, open_trained
+from uvim_fsq.settings.run import ConfigError
+from uvim_fsq.share.bundle import save_bundle
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 
 Picture = Any
@@ -47,7 +47,7 @@ class Predictor:
     result depends on the picture's pixels and the seed, not on the pictures beside it.
 
     Attributes:
-      trained: the model, from `uvim_fsq.build.trained.open_trained`, its stages in memory.
+      trained: the model, from `uvim_fsq.runs.open.open_trained`, its stages in memory.
       config: its settings.
       inference: its stages, ready to be used.
     """
@@ -55,7 +55,7 @@ class Predictor:
     def __init__(self, trained: Trained, batch_size: int = 1, seed: int = 0):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, found {batch_size}")
-        config_require.seed("seed", seed)
+        fields.seed("seed", seed)
         self.trained = hold(trained)
         self.inference = load_inference(self.trained)
         if self.inference.stage2 is None:

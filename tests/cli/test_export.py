@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from configs.depth import get_config
-from uvim_fsq.build.bundles import write_model
-from uvim_fsq.build.trained import expected_variables, open_trained
 from uvim_fsq.cli.main import main
+from uvim_fsq.runs.open import expected_variables, open_trained
+from uvim_fsq.share.bundle import write_model
 
 CONFIG = get_config("vq", "tiny")
 

@@ -8,7 +8,7 @@ import pytest
 
 from configs.depth import get_config
 from uvim_fsq.cli.main import main
-from uvim_fsq.config_json import from_dict, save
+from uvim_fsq.settings.as_json import from_dict, save
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import pytest
 from evaluators.panoptic_files import score_files
 from uvim_fsq.cli import score_panoptic
 from uvim_fsq.cli.failure import explained
-from uvim_fsq.data.coco_format import CocoImage, describe, write_index
-from uvim_fsq.data.coco_png import write_ids
+from uvim_fsq.data.coco.format import CocoImage, describe, write_index
+from uvim_fsq.data.coco.png import write_ids
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.types import Category
 

@@ -38,7 +38,7 @@ def tfds_data(archives, tmp_path_factory) -> Iterator[TfdsData]:
     """NYU Depth v2, COCO panoptic and ImageNet in small, as ArrayRecord and as TFRecord."""
     tfds = pytest.importorskip("tensorflow_datasets")
     pytest.importorskip("tensorflow")
-    from uvim_fsq.data import tfds_prepare
+    from uvim_fsq.data.tfds import prepare
 
     root = tmp_path_factory.mktemp("tfds")
     raw = root / "raw"
@@ -52,7 +52,7 @@ def tfds_data(archives, tmp_path_factory) -> Iterator[TfdsData]:
         archives.shrink_facts(patch)
         for name in NAMES:
             lines = said.setdefault(name, [])
-            tfds_prepare.prepare(name, folders["array_record"], raw, say=lines.append)
+            prepare.prepare(name, folders["array_record"], raw, say=lines.append)
             config = tfds.download.DownloadConfig(
                 manual_dir=raw, try_download_gcs=False
             )
@@ -70,7 +70,7 @@ def read_tfds(tfds_data, tmp_path):
 
     def make(name, split="train", file_format="array_record", **options):
         options.setdefault("cache_dir", tmp_path / "cache")
-        from uvim_fsq.data.tfds_source import TfdsSource
+        from uvim_fsq.data.tfds.source import TfdsSource
 
         return TfdsSource(name, tfds_data.folders[file_format], split, **options)
 

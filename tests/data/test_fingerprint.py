@@ -8,15 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
-from uvim_fsq.data import folder, scenes
-from uvim_fsq.data.coco import CocoPanopticFolder
+from uvim_fsq.data.coco.source import CocoPanopticFolder
 from uvim_fsq.data.fingerprint import Fingerprint, fingerprint, read_fingerprint
-from uvim_fsq.data.folder import RgbdFolder
-from uvim_fsq.data.nyu_h5 import NyuH5Folder
-from uvim_fsq.data.pack import pack
-from uvim_fsq.data.pictures import PictureFolder
-from uvim_fsq.data.records import Records
-from uvim_fsq.data.scenes import Scenes
+from uvim_fsq.data.folders import rgbd
+from uvim_fsq.data.folders.nyu_h5 import NyuH5Folder
+from uvim_fsq.data.folders.pictures import PictureFolder
+from uvim_fsq.data.folders.rgbd import RgbdFolder
+from uvim_fsq.data.packed.pack import pack
+from uvim_fsq.data.packed.source import Records
+from uvim_fsq.data.scenes.source import Scenes
+from uvim_fsq.data.scenes.source import source as scenes
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +100,7 @@ def test_the_same_data_elsewhere_are_the_same(make, tmp_path):
 
 def test_nothing_is_decoded(tmp_path, monkeypatch):
     source = frames(tmp_path / "data")(tmp_path / "data")
-    monkeypatch.setattr(folder, "_read_pair", None)
+    monkeypatch.setattr(rgbd, "_read_pair", None)
     assert fingerprint(source).count == 6
 
 

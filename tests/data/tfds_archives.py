@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from uvim_fsq.data.coco_categories import COCO_CATEGORIES
+from uvim_fsq.data.coco.categories import COCO_CATEGORIES
 
 NYU_URL = "http://datasets.lids.mit.edu/fastdepth/data/nyudepthv2.tar.gz"
 COCO_URL = "http://images.cocodataset.org/"
@@ -127,13 +127,13 @@ def register(monkeypatch, folder: Path) -> None:
 
 def shrink_facts(monkeypatch) -> None:
     """Makes the preparation expect data of this size on the disk."""
-    from uvim_fsq.data import tfds_prepare
+    from uvim_fsq.data.tfds import prepare
 
     small = {
         name: facts._replace(unpacked=0.01, prepared=0.01)
-        for name, facts in tfds_prepare.FACTS.items()
+        for name, facts in prepare.FACTS.items()
     }
-    monkeypatch.setattr(tfds_prepare, "FACTS", small)
+    monkeypatch.setattr(prepare, "FACTS", small)
 
 
 def _coco_picture(generator: np.random.Generator, number: int) -> dict:

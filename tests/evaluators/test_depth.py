@@ -7,7 +7,7 @@ import pytest
 
 from evaluators.depth import METRICS, DepthEvaluator, depth_metrics
 from evaluators.runner import evaluate
-from uvim_fsq.tasks.depth import DepthTask
+from uvim_fsq.tasks.depth.task import DepthTask
 
 
 @pytest.mark.parametrize("case", range(4))

@@ -218,7 +218,7 @@ def test_fid5k_is_of_5000():
 def test_real_pictures(real_data):
     """Colourings that keep the colours are nearer to other photographs than grey ones."""
     from uvim_fsq.data.images import read_image
-    from uvim_fsq.tasks.colorization import ColorizationTask
+    from uvim_fsq.tasks.colorization.task import ColorizationTask
 
     paths = sorted((real_data("photos") / "resized320").glob("*.jpg"))[:120]
     task = ColorizationTask((64, 64))

@@ -7,8 +7,8 @@ import pytest
 
 from evaluators.panoptic import PanopticEvaluator, total
 from evaluators.runner import evaluate
-from uvim_fsq.data.coco_format import read_index, read_predictions
-from uvim_fsq.data.coco_png import read_ids
+from uvim_fsq.data.coco.format import read_index, read_predictions
+from uvim_fsq.data.coco.png import read_ids
 from uvim_fsq.data.transforms import resize_nearest
 
 GROUPS = {"All": "", "Things": "_things", "Stuff": "_stuff"}

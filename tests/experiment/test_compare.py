@@ -7,13 +7,13 @@ import jax
 import pytest
 
 from configs import colorization, depth
-from uvim_fsq import config_json
-from uvim_fsq.build import objects
-from uvim_fsq.build.bundles import write_model
-from uvim_fsq.build.tasks import build_task
 from uvim_fsq.cli.main import main
-from uvim_fsq.config import ConfigError
 from uvim_fsq.experiment.compare import compare
+from uvim_fsq.models.uvim import build
+from uvim_fsq.settings import as_json
+from uvim_fsq.settings.run import ConfigError
+from uvim_fsq.share.bundle import write_model
+from uvim_fsq.tasks.registry import build_task
 
 SCORES = {
     "scores": {
@@ -33,7 +33,7 @@ SCORES = {
 def scored(path, config=None, **changes):
     """A run directory as far as a comparison reads it."""
     (path / "evaluation").mkdir(parents=True)
-    config_json.save(config or depth.get_config("fsq", "tiny"), path / "config.json")
+    as_json.save(config or depth.get_config("fsq", "tiny"), path / "config.json")
     text = json.dumps(SCORES | changes)
     (path / "evaluation" / "scores.json").write_text(text)
     return str(path)
@@ -68,8 +68,8 @@ def test_scores_of_different_pictures_are_said_to_be(tmp_path):
 def test_a_bundle_beside_a_run(tmp_path):
     config = depth.get_config("fsq", "tiny")
     task = build_task(config.task)
-    model = objects.build_stage1(config, task)
-    stage1 = jax.jit(partial(objects.init_stage1, model, task))(jax.random.key(0))
+    model = build.build_stage1(config, task)
+    stage1 = jax.jit(partial(build.init_stage1, model, task))(jax.random.key(0))
     details = {"scores": SCORES, "steps": {"stage1": 4}}
     write_model(tmp_path / "bundle", config, {"stage1": stage1}, details)
     models = [scored(tmp_path / "run"), str(tmp_path / "bundle")]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.test_markup import ODD
-from uvim_fsq.build.report_pictures import _save
+from uvim_fsq.evaluation.pages import _save
 from uvim_fsq.experiment import charts
 from uvim_fsq.experiment.report import Shown, write_report
 from uvim_fsq.experiment.statistics import Difference, Summary

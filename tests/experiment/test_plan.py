@@ -6,9 +6,9 @@ import math
 import pytest
 
 from configs.depth import get_config
-from uvim_fsq.config import ConfigError, IdentityConfig, replace
 from uvim_fsq.experiment.plan import Job, Plan, load_plan
 from uvim_fsq.experiment.results import write_results
+from uvim_fsq.settings.run import ConfigError, IdentityConfig, replace
 
 ROWS = {name: get_config(name, "tiny") for name in ("vq", "fsq")}
 

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from configs.depth import get_config
-from uvim_fsq.config import ConfigError, FSQConfig, RunConfig, VQConfig
-from uvim_fsq.config_check import check
 from uvim_fsq.experiment.study import load_study, study_names, study_rows
+from uvim_fsq.settings.check import check
+from uvim_fsq.settings.run import ConfigError, FSQConfig, RunConfig, VQConfig
 
 
 def tiny(variant: str) -> RunConfig:

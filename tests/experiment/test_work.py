@@ -13,12 +13,12 @@ import time
 import pytest
 
 from configs.depth import get_config
-from uvim_fsq.build.run_lock import locked
-from uvim_fsq.config import replace
 from uvim_fsq.experiment import run as module
 from uvim_fsq.experiment.lease import is_free
 from uvim_fsq.experiment.plan import Plan, records
 from uvim_fsq.experiment.run import work
+from uvim_fsq.runs.lock import locked
+from uvim_fsq.settings.run import replace
 from uvim_fsq.training.signals import Interrupted
 
 ROWS = {name: get_config(name, "tiny") for name in ("vq", "fsq")}

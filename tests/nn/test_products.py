@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from configs import colorization, depth
-from uvim_fsq.build.describe.models import shape_models
-from uvim_fsq.config import replace
+from uvim_fsq.cost.shapes import shape_models
+from uvim_fsq.models.uvim.stage2.sampling import Sampling, sample
 from uvim_fsq.nn.products import rounded_product, summed_product
-from uvim_fsq.stage2.sampling import Sampling, sample
+from uvim_fsq.settings.run import replace
 
 BATCH, BINS = 3, 37
 MOVES = {

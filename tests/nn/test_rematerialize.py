@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from uvim_fsq.models.uvim.stage1.model import Stage1Model
+from uvim_fsq.models.uvim.stage2.model import Stage2Model
 from uvim_fsq.nn.transformer import REMATERIALIZE, Transformer
 from uvim_fsq.quantizers import FSQ
-from uvim_fsq.stage1.model import Stage1Model
-from uvim_fsq.stage2.model import Stage2Model
 
 BATCH = 4
 SIZES = dict(

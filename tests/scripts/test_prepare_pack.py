@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from uvim_fsq.data.records import Records
+from uvim_fsq.data.packed.source import Records
 
 pytest.importorskip("array_record")
 

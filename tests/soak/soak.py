@@ -203,7 +203,7 @@ def result(folder: Path) -> dict[str, Any]:
 def _hash(stage: Path, step: int) -> str:
     import orbax.checkpoint as ocp
 
-    from uvim_fsq.build.run_directory import tree_hash
+    from uvim_fsq.runs.directory import tree_hash
 
     place = (stage / "checkpoints" / str(step) / "state").absolute()
     return tree_hash(ocp.StandardCheckpointer().restore(place))
@@ -255,7 +255,7 @@ def main() -> None:
 
 
 def _record(options, tally: Tally, compared: int, results: dict) -> dict[str, Any]:
-    from uvim_fsq.build.run_directory import environment
+    from uvim_fsq.runs.directory import environment
 
     def by(place: int) -> dict[str, int]:
         counts: Counter = Counter()

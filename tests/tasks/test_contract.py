@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from uvim_fsq.tasks.base import Task
-from uvim_fsq.tasks.colorization import ColorizationTask
-from uvim_fsq.tasks.depth import DepthTask
-from uvim_fsq.tasks.panoptic import PanopticTask
+from uvim_fsq.tasks.colorization.task import ColorizationTask
+from uvim_fsq.tasks.depth.task import DepthTask
+from uvim_fsq.tasks.panoptic.task import PanopticTask
 from uvim_fsq.types import Category
 
 CATEGORIES = (

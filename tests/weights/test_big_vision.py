@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from uvim_fsq.weights.big_vision import (
+from uvim_fsq.weights.big_vision.names import (
     STAGE1_NAMES,
     STAGE2_NAMES,
     find,
@@ -16,7 +16,7 @@ from uvim_fsq.weights.big_vision import (
     published_name,
     translate,
 )
-from uvim_fsq.weights.big_vision_shapes import stage1_shape, stage2_shape, stage_of
+from uvim_fsq.weights.big_vision.shapes import stage1_shape, stage2_shape, stage_of
 from uvim_fsq.weights.errors import WeightsError
 from uvim_fsq.weights.npz import open_archive, read_headers, read_npz
 

@@ -4,8 +4,8 @@ import importlib
 import textwrap
 from collections.abc import Mapping
 
-from uvim_fsq.cli.config_file import built_in_names, load_module
-from uvim_fsq.cli.settings import SOURCES
+from uvim_fsq.settings.command_line import SOURCES
+from uvim_fsq.settings.find import built_in_names, load_module
 
 
 def catalogue(name: str | None, *, studies: bool = False) -> str:

@@ -44,15 +44,15 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace, words: list[str]) -> None:
-    """Settles the settings, then hands over; see `uvim_fsq.build.codes`."""
-    from uvim_fsq.build.trained import open_trained
+    """Settles the settings, then hands over; see `uvim_fsq.codes.write`."""
     from uvim_fsq.cli.commands import changed_settings
-    from uvim_fsq.cli.settings import LoadingSettings
+    from uvim_fsq.runs.open import open_trained
+    from uvim_fsq.settings.command_line import LoadingSettings
 
     saved = open_trained(options.run).config
     changes = changed_settings(saved, LoadingSettings, options.source, words, _OPTIONS)
 
-    from uvim_fsq.build.codes import write_codes
+    from uvim_fsq.codes.write import write_codes
 
     write_codes(
         options.run,

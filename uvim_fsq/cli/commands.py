@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq import config_json
-from uvim_fsq.cli.config_file import is_model, load_config
-from uvim_fsq.cli.settings import (
+from uvim_fsq.settings import as_json
+from uvim_fsq.settings.check import check, check_evaluation
+from uvim_fsq.settings.command_line import (
     EvaluationSettings,
     LoadingSettings,
     override,
@@ -16,9 +16,9 @@ from uvim_fsq.cli.settings import (
     unknown_option,
     with_source,
 )
-from uvim_fsq.config import ConfigError, EvaluationConfig, RunConfig
-from uvim_fsq.config import replace as replace_settings
-from uvim_fsq.config_check import check, check_evaluation
+from uvim_fsq.settings.find import is_model, load_config
+from uvim_fsq.settings.run import ConfigError, EvaluationConfig, RunConfig
+from uvim_fsq.settings.run import replace as replace_settings
 
 _SAMPLING = ("temperature", "top_k", "top_p", "samples")
 _LOADING = ("seed", "batch_size")
@@ -28,7 +28,7 @@ _STAGES = {"1": (1,), "2": (2,), "both": (1, 2)}
 
 
 def train(options: argparse.Namespace, words: list[str]) -> None:
-    """Trains the stages asked for, or continues; see `uvim_fsq.build.train`."""
+    """Trains the stages asked for, or continues; see `uvim_fsq.runs.train`."""
     more = ("--stage", "--stage1", "--stage2-seed", "--new-data")
     config, name = settled(options, words, more)
     stages = _STAGES[options.stage]
@@ -49,7 +49,7 @@ def train(options: argparse.Namespace, words: list[str]) -> None:
             f"from its weights, add --init-from {options.config}"
         )
 
-    from uvim_fsq.build.train import train as train_stages
+    from uvim_fsq.runs.train import train as train_stages
 
     train_stages(
         config,
@@ -64,13 +64,13 @@ def train(options: argparse.Namespace, words: list[str]) -> None:
 def config(options: argparse.Namespace, words: list[str]) -> None:
     """Prints the settings, then checks them."""
     config, _ = settled(options, words)
-    print(config_json.dumps(config), end="", flush=True)
+    print(as_json.dumps(config), end="", flush=True)
     check(config)
 
 
 def evaluate(options: argparse.Namespace, words: list[str]) -> None:
-    """Scores a run; see `uvim_fsq.build.evaluate`."""
-    from uvim_fsq.build.trained import open_trained
+    """Scores a run; see `uvim_fsq.evaluation.evaluate`."""
+    from uvim_fsq.runs.open import open_trained
 
     if options.stage1_only and options.stage2_seed is not None:
         raise ConfigError(
@@ -84,7 +84,7 @@ def evaluate(options: argparse.Namespace, words: list[str]) -> None:
         ["--source", "--part", "--output", "--stage2-seed", "--stage1-only"],
     )
 
-    from uvim_fsq.build.evaluate import evaluate_run
+    from uvim_fsq.evaluation.evaluate import evaluate_run
 
     output = Path(options.output) if options.output else None
     evaluate_run(
@@ -171,7 +171,7 @@ def print_settings_help(options: argparse.Namespace) -> None:
     if options.command in _PARTS:
         saved = RunConfig()
         if getattr(options, "run", None):
-            from uvim_fsq.build.trained import open_trained
+            from uvim_fsq.runs.open import open_trained
 
             saved = open_trained(options.run).config
         settings = _PARTS[options.command].of(saved)
@@ -195,7 +195,7 @@ def settled(
     config, name = load_config(options.config, options.variant, options.preset)
     config = with_source(config, options.source)
     if options.codebook_size is not None:
-        from uvim_fsq.build.codebook import with_codebook_size
+        from uvim_fsq.quantizers.build import with_codebook_size
 
         config = with_codebook_size(config, options.codebook_size)
     known = ["--variant", "--preset", "--source", "--codebook-size", *more]

@@ -50,18 +50,18 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace, words: list[str]) -> None:
-    """Settles the settings, checks them, and describes; see `uvim_fsq.build.describe`."""
+    """Settles the settings, checks them, and describes; see `uvim_fsq.cost`."""
     from uvim_fsq.cli.commands import settled
-    from uvim_fsq.config import IdentityConfig, ScenesConfig, replace
-    from uvim_fsq.config_check import check
+    from uvim_fsq.settings.check import check
+    from uvim_fsq.settings.run import IdentityConfig, ScenesConfig, replace
 
     config, _ = settled(options, words, _OPTIONS)
     # The data need not be there, nor be named: nothing is read of it.
     stages = (1,) if isinstance(config.quantizer, IdentityConfig) else (1, 2)
     check(replace(config, data=ScenesConfig()), stages)
 
-    from uvim_fsq.build.describe.report import print_description
-    from uvim_fsq.build.describe.summary import Machine, describe
+    from uvim_fsq.cost.report import print_description
+    from uvim_fsq.cost.summary import Machine, describe
 
     machine = Machine(
         options.devices, options.memory_gb, options.tflops, options.examples

@@ -116,10 +116,10 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
 
 
 def _plan(options: argparse.Namespace, words: list[str]):
-    from uvim_fsq.cli.config_file import load_config
-    from uvim_fsq.cli.settings import override, with_source
     from uvim_fsq.experiment.plan import Plan
     from uvim_fsq.experiment.study import load_study, study_rows
+    from uvim_fsq.settings.command_line import override, with_source
+    from uvim_fsq.settings.find import load_config
 
     study = load_study(options.study)
     names = set()

@@ -33,13 +33,13 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace, words: list[str]) -> None:
-    """Writes, and says what is in it; see `uvim_fsq.build.bundles`."""
+    """Writes, and says what is in it; see `uvim_fsq.share.bundle`."""
     if words:
-        from uvim_fsq.cli.settings import unknown_option
+        from uvim_fsq.settings.command_line import unknown_option
 
         raise ConfigError(unknown_option(words[0], _OPTIONS, {}))
 
-    from uvim_fsq.build.bundles import save_bundle, summary
+    from uvim_fsq.share.bundle import save_bundle, summary
 
     folder = Path(options.output)
     held = save_bundle(options.model, folder, options.stage2_seed)

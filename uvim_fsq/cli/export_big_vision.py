@@ -23,14 +23,14 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace, words: list[str]) -> None:
-    """Exports and prints the files; see `uvim_fsq.build.export_big_vision`."""
+    """Exports and prints the files; see `uvim_fsq.share.export_big_vision`."""
     if words:
-        from uvim_fsq.cli.settings import unknown_option
+        from uvim_fsq.settings.command_line import unknown_option
 
         raise ConfigError(unknown_option(words[0], ("--output",), {}))
 
-    from uvim_fsq.build.export_big_vision import export_big_vision
-    from uvim_fsq.build.trained import open_trained
+    from uvim_fsq.runs.open import open_trained
+    from uvim_fsq.share.export_big_vision import export_big_vision
 
     written = export_big_vision(open_trained(options.model), Path(options.output))
     print("\n".join(map(str, written)))

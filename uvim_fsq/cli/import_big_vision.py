@@ -59,7 +59,7 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace, words: list[str]) -> None:
-    """Imports and prints what was found; see `uvim_fsq.build.import_big_vision`."""
+    """Imports and prints what was found; see `uvim_fsq.share.import_big_vision`."""
     addresses, output = options.checkpoints, Path(options.output)
     if len(addresses) > 2:
         raise ConfigError(
@@ -69,13 +69,13 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     if output.exists():
         raise ConfigError(f"{output} is there already: name another folder.")
 
-    from uvim_fsq.build.big_vision_grid import Hints
-    from uvim_fsq.build.big_vision_summary import summary
-    from uvim_fsq.build.categories_file import read_categories
-    from uvim_fsq.build.import_big_vision import import_checkpoints, inspect
-    from uvim_fsq.cli.config_file import load_config
-    from uvim_fsq.cli.settings import override
-    from uvim_fsq.config_check import check
+    from uvim_fsq.data.coco.categories_file import read_categories
+    from uvim_fsq.settings.check import check
+    from uvim_fsq.settings.command_line import override
+    from uvim_fsq.settings.find import load_config
+    from uvim_fsq.share.import_big_vision import import_checkpoints, inspect
+    from uvim_fsq.share.import_summary import summary
+    from uvim_fsq.weights.big_vision.sizes import Hints
     from uvim_fsq.weights.fetch import local_file
 
     base, _ = load_config(options.task, "vq", "paper")

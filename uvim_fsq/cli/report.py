@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace, words: list[str]) -> None:
     """Writes and prints; see `uvim_fsq.experiment.compare`."""
     if words:
-        from uvim_fsq.cli.settings import unknown_option
+        from uvim_fsq.settings.command_line import unknown_option
 
         raise ConfigError(unknown_option(words[0], ("--output",), {}))
     first = Path(options.models[0])

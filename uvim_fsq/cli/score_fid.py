@@ -57,7 +57,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace, words: list[str]) -> None:
     """Scores, prints and writes; see `evaluators.fid`."""
     if words:
-        from uvim_fsq.cli.settings import unknown_option
+        from uvim_fsq.settings.command_line import unknown_option
 
         raise ConfigError(unknown_option(words[0], _OPTIONS, {}))
     output = Path(options.output) if options.output else None

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq.data.source import Source
+from uvim_fsq.data.base import Source
 from uvim_fsq.files import write_whole
 
 _THREADS = 16

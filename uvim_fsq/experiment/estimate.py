@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-from uvim_fsq.build import flops, objects
-from uvim_fsq.build.run_directory import StageDirectory
-from uvim_fsq.build.tasks import build_task
-from uvim_fsq.config import ConfigError, RunConfig, StageConfig
+from uvim_fsq.cost import flops
 from uvim_fsq.experiment.plan import Job, Plan, records
+from uvim_fsq.models.uvim import build
+from uvim_fsq.runs.directory import StageDirectory
+from uvim_fsq.settings.run import ConfigError, RunConfig, StageConfig
+from uvim_fsq.tasks.registry import build_task
 from uvim_fsq.training.progress import duration
 from uvim_fsq.training.writers import read_json_lines
 
@@ -156,11 +157,11 @@ def _arithmetic(config: RunConfig, job: Job) -> float:
         ConfigError
     ):  # The number of classes comes from the data, which are not read.
         return 0.0
-    stage1 = objects.build_stage1(config, task)
+    stage1 = build.build_stage1(config, task)
     if job.stage2_seed is None:
         parts = flops.stage1_training(stage1, task.plane_dtype)
     else:
-        stage2 = objects.build_stage2(config)
+        stage2 = build.build_stage2(config)
         parts = flops.stage2_training(stage2, stage1, task.plane_dtype)
     return flops.total(parts) * _stage(config, job).batch_size
 

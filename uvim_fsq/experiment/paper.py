@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import Any
 
 from configs.variants import VARIANTS
-from uvim_fsq import config_json
-from uvim_fsq.config import RunConfig
+from uvim_fsq.settings import as_json
+from uvim_fsq.settings.run import RunConfig
 
 SCORES: Mapping[str, Mapping[str, str]] = {
     "depth": {
@@ -73,7 +73,7 @@ def is_papers_evaluation(record: Mapping[str, Any]) -> bool:
 
 def _fixed(config: RunConfig) -> dict[str, Any]:
     """The settings without what is free."""
-    tree = config_json.to_dict(config)
+    tree = as_json.to_dict(config)
     stages = [f"{s}.{name}" for s in ("stage1", "stage2") for name in _FREE_OF_STAGES]
     for name in (*_FREE, *stages):
         *folders, last = name.split(".")

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq import config_json, config_require
-from uvim_fsq.build.evaluations import with_numbers
-from uvim_fsq.build.run_directory import RunDirectory, write_json
-from uvim_fsq.build.run_identity import DATA_PLACES, differences, older_split
-from uvim_fsq.config import ConfigError, IdentityConfig, RunConfig, replace
-from uvim_fsq.config_check import check
+from uvim_fsq import fields
 from uvim_fsq.errors import nearest
+from uvim_fsq.evaluation.scores import with_numbers
+from uvim_fsq.runs.directory import RunDirectory, write_json
+from uvim_fsq.runs.identity import DATA_PLACES, differences, older_split
+from uvim_fsq.settings import as_json
+from uvim_fsq.settings.check import check
+from uvim_fsq.settings.run import ConfigError, IdentityConfig, RunConfig, replace
 
 FORMAT = 2
 """Of the plan; as with the format of settings, 2 says more of units and splits."""
@@ -128,7 +129,7 @@ class Plan:
             last = config.seed + max(self.stage1_seeds, self.stage2_seeds) - 1
             try:
                 check(config)
-                config_require.seed("the last of its seeds", last)
+                fields.seed("the last of its seeds", last)
             except ConfigError as error:
                 raise ConfigError(f"row {name}: {error}") from None
         before = self._before()
@@ -198,7 +199,7 @@ def load_plan(directory: Path) -> Plan:
     data = _read(path)
     if data.get("format", 0) > FORMAT:
         raise ConfigError(f"{path} is from a newer uvim-fsq: update it")
-    rows = {name: config_json.from_dict(data["rows"][name]) for name in data["order"]}
+    rows = {name: as_json.from_dict(data["rows"][name]) for name in data["order"]}
     return Plan(
         directory,
         data["title"],
@@ -213,7 +214,7 @@ def _read(path: Path) -> dict[str, Any]:
     """A plan, its rows in today's format."""
     data = json.loads(path.read_text())
     version = data.get("format", 1)
-    rows = {n: config_json.upgraded(row, version) for n, row in data["rows"].items()}
+    rows = {n: as_json.upgraded(row, version) for n, row in data["rows"].items()}
     return {**data, "rows": rows}
 
 
@@ -225,7 +226,7 @@ def records(plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 def _row(config: RunConfig) -> dict[str, Any]:
-    return config_json.to_dict(config)
+    return as_json.to_dict(config)
 
 
 def _identity(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq import config_json
-from uvim_fsq.build.evaluations import read_scores
-from uvim_fsq.build.objects import build_quantizer
-from uvim_fsq.build.run_directory import RunDirectory, StageDirectory, environment
-from uvim_fsq.config import ConfigError
+from uvim_fsq.evaluation.scores import read_scores
 from uvim_fsq.experiment.plan import Job, Plan
+from uvim_fsq.models.uvim.build import build_quantizer
+from uvim_fsq.runs.directory import RunDirectory, StageDirectory, environment
+from uvim_fsq.settings import as_json
+from uvim_fsq.settings.run import ConfigError
 from uvim_fsq.training.writers import read_json_lines
 
 
@@ -47,7 +47,7 @@ def run_record(run: RunDirectory, seed: int | None, evaluation: Path) -> dict[st
         "task": config.task.kind,
         "quantizer": config.quantizer.kind,
         "codebook_size": build_quantizer(config.quantizer).codebook_size,
-        "config": config_json.fingerprint(config)[:16],
+        "config": as_json.fingerprint(config)[:16],
         "environment": environment(),
         **of_scores(scores),
         "histogram": scores.get("codebook_histogram"),

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from uvim_fsq.build.evaluate import evaluate_run
-from uvim_fsq.build.run_directory import write_json
-from uvim_fsq.build.run_lock import RunInUse
-from uvim_fsq.build.train import train
+from uvim_fsq.evaluation.evaluate import evaluate_run
 from uvim_fsq.experiment.lease import Lease
 from uvim_fsq.experiment.plan import Job, Plan
 from uvim_fsq.experiment.record import make_record
+from uvim_fsq.runs.directory import write_json
+from uvim_fsq.runs.lock import RunInUse
+from uvim_fsq.runs.train import train
 from uvim_fsq.training.signals import Interrupted
 
 WAIT = 5.0

@@ -38,7 +38,7 @@ class Bundle:
 
     Attributes:
       stages: variables by stage, `{"stage1": {"params": ..., "codebook": ...}, "stage2": ...}`.
-      details: plain values, see `uvim_fsq.build.bundles`.
+      details: plain values, see `uvim_fsq.share.bundle`.
     """
 
     stages: Mapping[str, Tree]

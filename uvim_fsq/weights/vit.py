@@ -19,7 +19,7 @@ import scipy.ndimage
 
 from uvim_fsq.nn.patches import Size
 from uvim_fsq.types import Float
-from uvim_fsq.weights.big_vision import find
+from uvim_fsq.weights.big_vision.names import find
 from uvim_fsq.weights.errors import WeightsError
 from uvim_fsq.weights.npz import open_archive, read_headers
 

@@ -1,1 +1,0 @@
-"""From settings to objects: the only package that knows all the others."""

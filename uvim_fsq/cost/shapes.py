@@ -1,0 +1,130 @@
+"""The models of a configuration as shapes: everything built, nothing allocated."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from uvim_fsq.models.uvim import build as objects
+from uvim_fsq.models.uvim.objectives import target_encoder
+from uvim_fsq.models.uvim.stage1.model import Stage1Model
+from uvim_fsq.models.uvim.stage1.objective import stage1_loss
+from uvim_fsq.models.uvim.stage2.model import Stage2Model
+from uvim_fsq.models.uvim.stage2.objective import stage2_loss
+from uvim_fsq.settings.run import (
+    IdentityConfig,
+    RunConfig,
+    Stage1Config,
+    Stage2Config,
+    replace,
+)
+from uvim_fsq.tasks.base import Task
+from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.types import Tree
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as shapes.
+
+    Attributes:
+      name: "stage I" or "stage II".
+      config: how it is trained.
+      model: the Flax module.
+      variables: its `params` and, for VQ, its `codebook`.
+      frozen: variables of another stage that it only reads.
+    """
+
+    name: str
+    config: Stage1Config | Stage2Config
+    model: Stage1Model | Stage2Model
+    variables: Tree
+    frozen: Tree
+
+    @property
+    def params(self) -> Tree:
+        """What the optimizer moves."""
+        return self.variables["params"]
+
+    @property
+    def collections(self) -> Tree:
+        """What a step changes without gradients."""
+        return {name: tree for name, tree in self.variables.items() if name != "params"}
+
+
+@dataclass(frozen=True)
+class Models:
+    """All of a configuration; `stage2` is None for a bottleneck without a codebook."""
+
+    config: RunConfig
+    task: Task
+    stage1: Stage
+    stage2: Stage | None
+    chunk_bytes: int
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Those that there are."""
+        return (self.stage1,) if self.stage2 is None else (self.stage1, self.stage2)
+
+    @property
+    def autoencoder(self) -> Stage1Model:
+        """The module of stage I."""
+        assert isinstance(self.stage1.model, Stage1Model)
+        return self.stage1.model
+
+    @property
+    def code_model(self) -> Stage2Model:
+        """The module of stage II."""
+        assert self.stage2 is not None and isinstance(self.stage2.model, Stage2Model)
+        return self.stage2.model
+
+    def loss_function(self, stage: Stage) -> Callable[..., Any]:
+        """`(params, collections, frozen, batch, key) -> loss, ...`, as it is trained."""
+        if stage is self.stage1:
+            return stage1_loss(
+                self.autoencoder, self.task.loss, chunk_bytes=self.chunk_bytes
+            )
+        return stage2_loss(self.code_model, target_encoder(self.autoencoder))
+
+    def batch(self, size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """The shapes of a batch of images and labels, as the loader gives them."""
+        channels, dtype = self.autoencoder.channels, np.dtype(self.task.plane_dtype)
+        continuous = np.issubdtype(dtype, np.floating)
+        planes = sum(channels.values()) if continuous else len(channels)
+        shape = (size, *self.autoencoder.image_size)
+        return {
+            "image": jax.ShapeDtypeStruct((*shape, 3), jnp.uint8),
+            "planes": jax.ShapeDtypeStruct((*shape, planes), dtype),
+        }
+
+
+def shape_models(config: RunConfig) -> Models:
+    """The models that `build.train` would make on an accelerator, without an array.
+
+    Raises:
+      ConfigError: if the settings do not say how many classes there are.
+    """
+    if not config.stage1.model.head_memory_mb:
+        config = replace(
+            config, stage1__model__head_memory_mb=objects.ACCELERATOR_HEAD_MB
+        )
+    task = build_task(config.task)
+    model1 = objects.build_stage1(config, task)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    variables1 = dict(
+        jax.eval_shape(lambda key: objects.init_stage1(model1, task, key), key)
+    )
+    stage1 = Stage("stage I", config.stage1, model1, variables1, {})
+    stage2 = None
+    if not isinstance(config.quantizer, IdentityConfig):
+        model2 = objects.build_stage2(config)
+        variables2 = dict(
+            jax.eval_shape(lambda key: objects.init_stage2(model2, key), key)
+        )
+        stage2 = Stage("stage II", config.stage2, model2, variables2, variables1)
+    chunk_bytes = objects.head_chunk_bytes(config)
+    return Models(config, task, stage1, stage2, chunk_bytes)

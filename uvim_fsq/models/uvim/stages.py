@@ -1,0 +1,95 @@
+"""The two trainings of a run, each as one description that the loop's caller goes by."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from uvim_fsq.data.base import Source
+from uvim_fsq.models.uvim import build
+from uvim_fsq.models.uvim.objectives import codebook_update, target_encoder
+from uvim_fsq.models.uvim.stage1.objective import stage1_loss
+from uvim_fsq.models.uvim.stage2.objective import stage2_loss
+from uvim_fsq.models.uvim.validation import (
+    Validation,
+    stage1_validation,
+    stage2_validation,
+)
+from uvim_fsq.runs.directory import RunDirectory, StageDirectory
+from uvim_fsq.runs.initial import InitialWeights
+from uvim_fsq.runs.load import FrozenStage1
+from uvim_fsq.settings.run import RunConfig, StageConfig
+from uvim_fsq.tasks.base import Task
+from uvim_fsq.types import Tree
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """One training: what differs between the stages, and nothing else."""
+
+    name: str
+    stage: StageConfig
+    directory: StageDirectory
+    seed: int
+    loss_function: Callable
+    update_collections: Callable
+    init: Callable[[jax.Array], Tree]
+    initial: InitialWeights
+    validation: Validation
+    frozen: Tree
+    record: Mapping[str, Any]
+
+
+def stage1_job(
+    config: RunConfig,
+    run: RunDirectory,
+    task: Task,
+    validation: Source,
+    initial: InitialWeights,
+) -> StageJob:
+    """The autoencoder's training."""
+    model = build.build_stage1(config, task)
+    chunk_bytes = build.head_chunk_bytes(config)
+    return StageJob(
+        name="stage I",
+        stage=config.stage1,
+        directory=run.stage1,
+        seed=config.seed,
+        loss_function=stage1_loss(model, task.loss, chunk_bytes=chunk_bytes),
+        update_collections=codebook_update(model),
+        init=lambda key: build.init_stage1(model, task, key),
+        initial=initial,
+        validation=stage1_validation(config, task, model, validation),
+        frozen={},
+        record={},
+    )
+
+
+def stage2_job(
+    config: RunConfig,
+    run: RunDirectory,
+    task: Task,
+    validation: Source,
+    frozen: FrozenStage1,
+    seed: int,
+    initial: InitialWeights,
+) -> StageJob:
+    """The code model's training."""
+    model = build.build_stage2(config)
+    encode_target = target_encoder(frozen.model)
+    return StageJob(
+        name="stage II",
+        stage=config.stage2,
+        directory=run.stage2(seed),
+        seed=seed,
+        loss_function=stage2_loss(model, encode_target),
+        update_collections=lambda collections, statistics, key: collections,
+        init=lambda key: build.init_stage2(model, key),
+        initial=initial,
+        validation=stage2_validation(
+            config, task, frozen, model, encode_target, validation
+        ),
+        frozen=frozen.variables,
+        record={"stage1": frozen.record},
+    )
