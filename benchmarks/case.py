@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import RunConfig
+from uvim_fsq.settings import RunConfig, as_json
 
 PART_NAMES = (
     "stage1",

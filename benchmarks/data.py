@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     from benchmarks.loader import measure, open_source, rows, tasks_for
     from benchmarks.report import align
     from uvim_fsq.data.errors import DataError
-    from uvim_fsq.settings.run import ConfigError
+    from uvim_fsq.settings import ConfigError
 
     results = []
     try:

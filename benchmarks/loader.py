@@ -23,8 +23,8 @@ from uvim_fsq.data.base import Source
 from uvim_fsq.data.coco import png
 from uvim_fsq.data.folders import depth_files, nyu_h5
 from uvim_fsq.data.packed import source as records
-from uvim_fsq.data.registry import build_source
-from uvim_fsq.settings.run import (
+from uvim_fsq.fields import Size
+from uvim_fsq.settings import (
     CocoConfig,
     ConfigError,
     DataConfig,
@@ -34,12 +34,11 @@ from uvim_fsq.settings.run import (
     ScenesConfig,
     TfdsConfig,
 )
-from uvim_fsq.tasks.base import Size, Task
+from uvim_fsq.tasks.base import Task, example_transform
 from uvim_fsq.tasks.colorization.task import ColorizationTask
 from uvim_fsq.tasks.depth.task import DepthTask
 from uvim_fsq.tasks.panoptic import canonical
 from uvim_fsq.tasks.panoptic.task import PanopticTask
-from uvim_fsq.tasks.registry import example_transform
 
 KINDS = ("scenes", "folder", "coco", "pictures", "records", "tfds")
 SCENES = 256
@@ -109,7 +108,7 @@ def open_source(spec: str) -> Source:
             f"expected KIND=PLACE with a KIND of {', '.join(KINDS)}, such as folder=my_frames or "
             f"scenes=128, found {spec!r}."
         )
-    return build_source(config, "train")
+    return config.open("train")
 
 
 def tasks_for(source: Source, image_size: Size) -> dict[str, Task]:

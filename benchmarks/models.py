@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Imported here: --help need not wait for it.
     from benchmarks.measure import WorkerError, measure, ratio
     from benchmarks.report import table
-    from uvim_fsq.settings.run import ConfigError
+    from uvim_fsq.settings import ConfigError
 
     try:
         names = _parts(options.what)
@@ -113,7 +113,7 @@ def _parts(what: str) -> list[str]:
 
 
 def _pairs(words: list[str]) -> list[tuple[str, str]]:
-    from uvim_fsq.settings.run import ConfigError
+    from uvim_fsq.settings import ConfigError
 
     for word in words:
         if "=" not in word:
@@ -124,10 +124,9 @@ def _pairs(words: list[str]) -> list[tuple[str, str]]:
 def _case(options, pairs: list[tuple[str, str]]) -> dict[str, Any]:
     """Plain values of `benchmarks.case.Case`."""
     from benchmarks.case import Case
-    from uvim_fsq.settings import check
+    from uvim_fsq.settings import ConfigError, check
     from uvim_fsq.settings.command_line import override
     from uvim_fsq.settings.find import load_config
-    from uvim_fsq.settings.run import ConfigError
 
     named = {"variant": options.variant, "preset": options.preset}
     named |= {"channels": "", "unroll": "1", "batch": ""}

@@ -23,9 +23,9 @@ from uvim_fsq.models.uvim.stage1.objective import stage1_loss
 from uvim_fsq.models.uvim.stage2.objective import stage2_loss
 from uvim_fsq.models.uvim.stage2.sampling import Sampling
 from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
-from uvim_fsq.settings.run import ScenesConfig, replace
+from uvim_fsq.settings import ScenesConfig, replace
+from uvim_fsq.tasks.base import example_transform
 from uvim_fsq.tasks.depth.task import DepthTask
-from uvim_fsq.tasks.registry import build_task, example_transform
 from uvim_fsq.training.state import create_state
 from uvim_fsq.training.step import make_step
 from uvim_fsq.types import Array
@@ -62,7 +62,7 @@ class Setting:
 
     def __init__(self, case: Case):
         self.config = config = case.config
-        self.task: Any = build_task(config.task)
+        self.task: Any = config.task.build()
         if case.channels:
             self.task = LabelTask(config.task.image_size, case.channels)
         self.stage1 = build.build_stage1(config, self.task).clone(unroll=case.unroll)
@@ -111,7 +111,7 @@ def _training_step(setting: Setting, stage: int) -> Part:
         work = flops.stage2_training(
             setting.stage2, setting.stage1, setting.plane_dtype
         )
-    steps = build.total_steps(config, config.batch_size * 10**6)
+    steps = config.total_steps(config.batch_size * 10**6)
     optimizer, learning_rate = build.build_optimizer(config, steps)
     step = make_step(
         loss,
@@ -177,14 +177,13 @@ def _inference(setting: Setting, decode: bool) -> Part:
 
 def _loader(setting: Setting) -> Part:
     from uvim_fsq.data.loader import training_batches
-    from uvim_fsq.data.registry import build_source
 
     config = setting.config
     if isinstance(config.data, ScenesConfig):
         count = min(config.data.train_count, LOADER_SCENES)
         config = replace(config, data__train_count=count)
-    source = build_source(config.data, "train")
-    transform = example_transform(build_task(config.task), train=True)
+    source = config.data.open("train")
+    transform = example_transform(config.task.build(), train=True)
     size = config.stage1.batch_size
     ahead = 2
 

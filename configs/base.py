@@ -4,13 +4,7 @@ The presets here are the depth task's; `with_task` makes them another's. `config
 commands, `docs/settings.md` compares the presets.
 """
 
-from uvim_fsq.settings.run import (
-    ModelConfig,
-    RunConfig,
-    ScenesConfig,
-    TaskConfig,
-    replace,
-)
+from uvim_fsq.settings import ModelConfig, RunConfig, ScenesConfig, TaskConfig, replace
 
 # ViTs of "How to train your ViT?" (arXiv 2106.10270), ImageNet-21k: what UViM started from.
 _VIT_L16 = "gs://vit_models/augreg/L_16-i21k-300ep-lr_0.001-aug_strong1-wd_0.1-do_0.0-sd_0.0.npz"

@@ -19,12 +19,7 @@ paper       ImageNet, 512 px         accelerators  -            not yet run (as 
 from configs import base
 from configs.base import with_task
 from configs.variants import VARIANTS, pick
-from uvim_fsq.settings.run import (
-    ColorizationConfig,
-    PicturesConfig,
-    RunConfig,
-    TfdsConfig,
-)
+from uvim_fsq.settings import ColorizationConfig, PicturesConfig, RunConfig, TfdsConfig
 
 _COLOR = ColorizationConfig()
 _PUBLISHED = dict(

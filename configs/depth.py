@@ -18,7 +18,7 @@ paper       NYU Depth v2, 512 px       accelerators  -            not yet run (a
 
 from configs import base
 from configs.variants import VARIANTS, pick
-from uvim_fsq.settings.run import FolderConfig, RunConfig, TfdsConfig, replace
+from uvim_fsq.settings import FolderConfig, RunConfig, TfdsConfig, replace
 
 _NYU = dict(
     data=TfdsConfig("nyu_depth_v2"),

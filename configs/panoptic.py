@@ -19,7 +19,7 @@ paper       COCO 2017, 512 px        accelerators  -            not yet run (as 
 from configs import base
 from configs.base import with_task
 from configs.variants import VARIANTS, pick
-from uvim_fsq.settings.run import CocoConfig, PanopticConfig, RunConfig, TfdsConfig
+from uvim_fsq.settings import CocoConfig, PanopticConfig, RunConfig, TfdsConfig
 
 _SCENES = PanopticConfig(classes=17 + 1)
 _COCO = PanopticConfig(classes=133 + 1, instances=100)

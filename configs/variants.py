@@ -7,7 +7,7 @@ without context for panoptic segmentation.
 import math
 
 from uvim_fsq.errors import nearest
-from uvim_fsq.settings.run import ConfigError, FSQConfig, RunConfig, VQConfig, replace
+from uvim_fsq.settings import ConfigError, FSQConfig, RunConfig, VQConfig, replace
 
 
 def _vq(config: RunConfig, splitting: bool = True) -> RunConfig:

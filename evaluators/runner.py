@@ -29,6 +29,35 @@ class Evaluator(Protocol):
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """The evaluators' view of one of several predictions of the same picture."""
+
+    name: str
+    evaluators: Sequence[Evaluator]
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the evaluators need, their prediction among `predictions`."""
+        needs = frozenset[str]().union(*(each.needs for each in self.evaluators))
+        return needs - {"prediction"} | {"predictions"}
+
+    def update(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The evaluators' statistics of this prediction."""
+        item = {**item, "prediction": item["predictions"][self.name]}
+        stats: dict[str, Any] = {}
+        for evaluator in self.evaluators:
+            stats |= evaluator.update(item)
+        return stats
+
+    def aggregate(self, stats: Sequence[Any]) -> Mapping[str, float | int]:
+        """The evaluators' scores."""
+        scores: dict[str, float | int] = {}
+        for evaluator in self.evaluators:
+            scores |= evaluator.aggregate(stats)
+        return scores
+
+
+@dataclass(frozen=True)
 class EvaluationResult:
     """Scores by `evaluator/score`, and a row for each picture with its own scores."""
 

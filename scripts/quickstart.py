@@ -24,7 +24,6 @@ def main() -> None:
     options = parser.parse_args()
 
     from uvim_fsq.evaluation.evaluate import evaluate_run
-    from uvim_fsq.evaluation.scoring import build_scoring
     from uvim_fsq.evaluation.table import summary
     from uvim_fsq.runs.train import train
     from uvim_fsq.settings.check import check
@@ -40,7 +39,7 @@ def main() -> None:
     print(
         f"\nstage I and II trained and scored in {duration(time.monotonic() - began)}"
     )
-    print(summary(scores, build_scoring(config.task)))
+    print(summary(scores, config.task.scoring()))
     print(f"pictures: {directory / 'evaluation' / 'pictures.png'}")
 
 

@@ -124,7 +124,7 @@ def scan_lengths(equations):
 @pytest.fixture(scope="session")
 def tiny_config():
     from configs import depth
-    from uvim_fsq.settings.run import replace
+    from uvim_fsq.settings import replace
 
     return replace(
         depth.get_config("fsq", "tiny"), output__log_every=1, evaluation__samples=2
@@ -156,8 +156,8 @@ def color_run(tmp_path_factory) -> Path:
 
 def _train(module, folder):
     from uvim_fsq.runs.train import train
+    from uvim_fsq.settings import replace
     from uvim_fsq.settings.check import check
-    from uvim_fsq.settings.run import replace
 
     config = replace(module.get_config("fsq", "tiny"), evaluation__samples=2)
     check(config)

@@ -1,14 +1,13 @@
 """Five updates of both stages against the public trainers: loss, norms, codebook, parameters."""
 
 import json
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.models.uvim.stage1.conftest import build_model
 from uvim_fsq.models.uvim.stage1.objective import split_planes, stage1_loss
 from uvim_fsq.models.uvim.stage2.model import Stage2Model, indices_to_tokens
 from uvim_fsq.models.uvim.stage2.objective import stage2_loss
@@ -24,9 +23,6 @@ from uvim_fsq.weights.big_vision.names import (
     read_npz,
     translate,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stage1.conftest import build_model  # noqa: E402
 
 STEPS = 5
 

@@ -10,8 +10,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from uvim_fsq.markup import finite, json_text, latex, markdown, markdown_code
+from uvim_fsq.settings import ConfigError, RunConfig, replace
 from uvim_fsq.settings.as_json import dumps
-from uvim_fsq.settings.run import ConfigError, RunConfig, replace
 from uvim_fsq.terminal import plain_console
 
 ROOT = Path(__file__).resolve().parent.parent

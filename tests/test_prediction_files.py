@@ -12,14 +12,10 @@ from uvim_fsq.data.coco.png import read_ids
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders.rgbd import RgbdFolder
 from uvim_fsq.data.orientation import turn
-from uvim_fsq.prediction_files import (
-    PanopticFiles,
-    check_free,
-    image_ids,
-    prediction_files,
-)
 from uvim_fsq.tasks.colorization.task import ColorizationTask
 from uvim_fsq.tasks.depth.task import DepthTask
+from uvim_fsq.tasks.files import check_free, prediction_files
+from uvim_fsq.tasks.panoptic.files import PanopticFiles, image_ids
 from uvim_fsq.tasks.panoptic.task import PanopticTask
 from uvim_fsq.types import Category
 

@@ -10,20 +10,16 @@ import numpy as np
 from uvim_fsq import fields
 from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.images import read_image, turned_by
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.models.uvim.inference import content_hash
 from uvim_fsq.models.uvim.stage2.sampling import Sampling
-from uvim_fsq.prediction_files import (
-    DepthFormat,
-    check_free,
-    paths,
-    prediction_files,
-)
 from uvim_fsq.prediction_input import image_files, output_names, read, several
 from uvim_fsq.runs.held import hold
 from uvim_fsq.runs.load import load_inference
 from uvim_fsq.runs.open import Trained, open_trained
-from uvim_fsq.settings.run import ConfigError
 from uvim_fsq.share.bundle import save_bundle
+from uvim_fsq.tasks.depth.files import DepthFormat
+from uvim_fsq.tasks.files import check_free, paths, prediction_files
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 
 Picture = Any

@@ -3,7 +3,7 @@
 uvim-fsq experiment depth --preset quickstart --study codebook_size --seeds 1
 """
 
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 
 TITLE = "codebook sizes"
 LEVELS = {

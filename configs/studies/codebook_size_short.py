@@ -7,7 +7,7 @@ that they tell what usage and cost do, not how good such codebooks could be.
 """
 
 from configs.studies import codebook_size
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 
 TITLE = "codebook sizes, fewer steps at large sizes"
 STEPS = {14: (1000, 500), 16: (600, 300)}

@@ -3,7 +3,7 @@
 uvim-fsq experiment depth --preset quickstart --study levels --seeds 1
 """
 
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 
 TITLE = "levels per channel"
 LEVELS = ((16, 16), (8, 6, 5), (4,) * 4, (3,) * 5, (2,) * 8)

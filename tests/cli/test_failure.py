@@ -114,7 +114,7 @@ NOISY = """
 import atexit, logging, sys, threading, time
 import uvim_fsq.cli.commands as commands
 from uvim_fsq.cli.main import main
-from uvim_fsq.errors import ConfigError
+from uvim_fsq.settings import ConfigError
 
 def late():
     time.sleep(0.2)

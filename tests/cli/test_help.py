@@ -11,8 +11,8 @@ import pytest
 from configs import depth, variants
 from configs.base import ABOUT
 from uvim_fsq.cli.main import command_parser, main
+from uvim_fsq.data.registry import SOURCES
 from uvim_fsq.experiment.study import study_names
-from uvim_fsq.settings.command_line import SOURCES
 from uvim_fsq.settings.find import built_in_names
 
 WITH_CONFIG = ("train", "config", "describe", "experiment")

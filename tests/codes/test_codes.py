@@ -15,13 +15,12 @@ from uvim_fsq.codes.files import id_line
 from uvim_fsq.codes.plot import level_shares, save_histogram
 from uvim_fsq.codes.write import write_codes
 from uvim_fsq.data.errors import DataError
-from uvim_fsq.data.registry import build_source
 from uvim_fsq.quantizers import FSQ
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.load import load_inference
 from uvim_fsq.runs.open import open_trained
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import (
+from uvim_fsq.settings import (
     ConfigError,
     FolderConfig,
     IdentityConfig,
@@ -29,7 +28,7 @@ from uvim_fsq.settings.run import (
     TfdsConfig,
     replace,
 )
-from uvim_fsq.tasks.registry import example_transform
+from uvim_fsq.tasks.base import example_transform
 
 FILES = {
     *("bits.npy", "codes.json", "histogram.npy", "histogram.png"),
@@ -50,7 +49,7 @@ def batch(tiny_run):
     """Every training picture at once, in order."""
     trained = open_trained(tiny_run)
     inference = load_inference(trained)
-    source = build_source(trained.config.data, "train")
+    source = trained.config.data.open("train")
     transform = example_transform(inference.task, train=False)
     generator = np.random.default_rng(0)
     examples = [transform(source[i], generator) for i in range(len(source))]

@@ -13,9 +13,7 @@ from configs import base, colorization, depth, panoptic
 from configs.variants import VARIANTS
 from uvim_fsq.models.uvim import build
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.check import check
-from uvim_fsq.settings.find import load_config
-from uvim_fsq.settings.run import (
+from uvim_fsq.settings import (
     ConfigError,
     FSQConfig,
     PanopticConfig,
@@ -24,7 +22,8 @@ from uvim_fsq.settings.run import (
     VQConfig,
     replace,
 )
-from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.settings.check import check
+from uvim_fsq.settings.find import load_config
 
 TASKS = {"depth": depth, "panoptic": panoptic, "colorization": colorization}
 FULL_SIZE = ("paper", "single_gpu", "small")
@@ -60,7 +59,7 @@ def _stage1_shapes(config: RunConfig):
 
 
 def _stage2_shapes(config: RunConfig):
-    size = build.build_quantizer(config.quantizer).codebook_size
+    size = config.quantizer.build().codebook_size
     length = config.stage1.model.code_length
     return _init_stage2(config.task.image_size, size, length, config.stage2.model)
 
@@ -68,7 +67,7 @@ def _stage2_shapes(config: RunConfig):
 @functools.cache
 def _init_stage1(task_config, quantizer, model_config):
     config = RunConfig(task=task_config, quantizer=quantizer)
-    task = build_task(task_config)
+    task = task_config.build()
     model = build.build_stage1(replace(config, stage1__model=model_config), task)
     key = jax.random.key(0)
     return jax.eval_shape(lambda key: build.init_stage1(model, task, key), key)
@@ -246,7 +245,7 @@ def test_pretrained_encoders_only_where_they_fit():
 
 def test_with_task_keeps_the_picture():
     config = base.with_task(base.FOLDER, PanopticConfig(classes=5), seed=3)
-    assert config.task == PanopticConfig((64, 64), 5, crop_area=(0.4, 1.0))
+    assert config.task == PanopticConfig((64, 64), classes=5, crop_area=(0.4, 1.0))
     assert config == replace(base.FOLDER, task=config.task, seed=3)
 
 

@@ -19,7 +19,7 @@ from uvim_fsq.cost.report import print_description
 from uvim_fsq.cost.shapes import shape_models
 from uvim_fsq.cost.summary import Machine, describe
 from uvim_fsq.models.uvim.stage2.sampling import Sampling, sample
-from uvim_fsq.settings.run import (
+from uvim_fsq.settings import (
     ConfigError,
     DepthConfig,
     FolderConfig,

@@ -15,7 +15,6 @@ from uvim_fsq.models.uvim.stage2.objective import stage2_loss
 from uvim_fsq.models.uvim.stage2.sampling import Sampling, sample
 from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
 from uvim_fsq.quantizers import FSQ, VQ
-from uvim_fsq.tasks.registry import build_task
 
 GIGA = 1e9
 
@@ -23,7 +22,7 @@ GIGA = 1e9
 @pytest.fixture(scope="module")
 def published():
     config = depth.get_config("vq", "paper")
-    task = build_task(config.task)
+    task = config.task.build()
     return build.build_stage1(config, task), build.build_stage2(config)
 
 

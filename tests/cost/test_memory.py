@@ -19,7 +19,7 @@ from uvim_fsq.cost.shapes import shape_models
 from uvim_fsq.models.uvim import build, inference
 from uvim_fsq.models.uvim.objectives import codebook_update
 from uvim_fsq.models.uvim.stage2.sampling import Sampling
-from uvim_fsq.settings.run import (
+from uvim_fsq.settings import (
     DepthConfig,
     FSQConfig,
     RunConfig,

@@ -16,8 +16,8 @@ from uvim_fsq.data.folders.pictures import PictureFolder
 from uvim_fsq.data.folders.rgbd import RgbdFolder
 from uvim_fsq.data.packed.pack import pack
 from uvim_fsq.data.packed.source import Records
+from uvim_fsq.data.scenes import source as scenes
 from uvim_fsq.data.scenes.source import Scenes
-from uvim_fsq.data.scenes.source import source as scenes
 
 
 @pytest.fixture(autouse=True)

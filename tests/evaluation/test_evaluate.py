@@ -17,7 +17,7 @@ from uvim_fsq.models.uvim.stage2.sampling import Sampling
 from uvim_fsq.predictor import LeftOutError
 from uvim_fsq.runs.load import load_inference
 from uvim_fsq.runs.open import open_trained
-from uvim_fsq.settings.run import ConfigError, replace
+from uvim_fsq.settings import ConfigError, replace
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from uvim_fsq.evaluation.predictions import Predictions
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.load import load_inference
 from uvim_fsq.runs.open import open_trained
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 
 tf = pytest.importorskip("tensorflow")
 

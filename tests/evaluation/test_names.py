@@ -9,10 +9,9 @@ from configs import panoptic
 from uvim_fsq.data.coco.format import read_index
 from uvim_fsq.data.scenes.source import CATEGORIES
 from uvim_fsq.evaluation.evaluate import evaluate_run
-from uvim_fsq.prediction_files import PanopticFiles
 from uvim_fsq.runs.directory import RunDirectory
-from uvim_fsq.settings.run import PicturesConfig, replace
-from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.settings import PicturesConfig, replace
+from uvim_fsq.tasks.panoptic.files import PanopticFiles
 
 
 def test_folders_that_are_no_stage_two_are_left_alone(tmp_path):
@@ -25,7 +24,7 @@ def test_folders_that_are_no_stage_two_are_left_alone(tmp_path):
 
 def test_pictures_of_one_number_have_ids_of_their_own(tmp_path):
     config = replace(panoptic.get_config("fsq", "tiny"), task__classes=18)
-    task = build_task(config.task)
+    task = config.task.build()
     files = PanopticFiles(task)
     image = np.zeros((8, 8, 3), np.uint8)
     thing = next(category for category in CATEGORIES if category.isthing)

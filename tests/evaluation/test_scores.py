@@ -4,15 +4,15 @@ import json
 import shutil
 
 import pytest
-from tests.build.test_run_data import write_frames
 
+from tests.runs.test_data import write_frames
 from uvim_fsq.data.fingerprint import fingerprint
 from uvim_fsq.data.scenes.source import Scenes
 from uvim_fsq.evaluation.evaluate import evaluate_run
 from uvim_fsq.evaluation.scores import own_scores, read_scores, scored_seed
 from uvim_fsq.experiment.compare import compare
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import FolderConfig, ScenesConfig, replace
+from uvim_fsq.settings import FolderConfig, ScenesConfig, replace
 from uvim_fsq.share.bundle import save_bundle
 
 

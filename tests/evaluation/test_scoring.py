@@ -4,16 +4,14 @@ import numpy as np
 import pytest
 
 from evaluators.color import psnr
-from uvim_fsq.evaluation.scoring import build_scoring
-from uvim_fsq.settings.run import ColorizationConfig
-from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.settings import ColorizationConfig
 
 
 @pytest.mark.parametrize("value", [0, 77, 200, 255])
 def test_grey_is_on_the_scale_of_the_truth(value):
     """A grey truth is met exactly, and colours that differ by 8 of 256 are as far as they are."""
     config = ColorizationConfig(image_size=(8, 8))
-    task, scoring = build_task(config), build_scoring(config)
+    task, scoring = config.build(), config.scoring()
     image = np.full((8, 8, 3), value, np.uint8)
     reference = task.reference({"image": image})
     (grey,) = scoring.unpredicted(reference).values()

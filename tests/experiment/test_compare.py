@@ -10,10 +10,8 @@ from configs import colorization, depth
 from uvim_fsq.cli.main import main
 from uvim_fsq.experiment.compare import compare
 from uvim_fsq.models.uvim import build
-from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import ConfigError
+from uvim_fsq.settings import ConfigError, as_json
 from uvim_fsq.share.bundle import write_model
-from uvim_fsq.tasks.registry import build_task
 
 SCORES = {
     "scores": {
@@ -67,7 +65,7 @@ def test_scores_of_different_pictures_are_said_to_be(tmp_path):
 
 def test_a_bundle_beside_a_run(tmp_path):
     config = depth.get_config("fsq", "tiny")
-    task = build_task(config.task)
+    task = config.task.build()
     model = build.build_stage1(config, task)
     stage1 = jax.jit(partial(build.init_stage1, model, task))(jax.random.key(0))
     details = {"scores": SCORES, "steps": {"stage1": 4}}

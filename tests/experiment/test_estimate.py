@@ -8,7 +8,7 @@ from configs.depth import get_config
 from uvim_fsq.experiment import estimate
 from uvim_fsq.experiment.estimate import describe_plan
 from uvim_fsq.experiment.plan import Job, Plan
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 
 CONFIG = replace(
     get_config("fsq", "tiny"),

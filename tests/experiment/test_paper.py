@@ -5,7 +5,7 @@ import pytest
 from configs import colorization, depth, panoptic
 from configs.variants import VARIANTS
 from uvim_fsq.experiment.paper import is_papers_setting
-from uvim_fsq.settings.run import CategoryConfig, RunConfig, ScenesConfig, replace
+from uvim_fsq.settings import CategoryConfig, RunConfig, ScenesConfig, replace
 
 TASKS = (depth, panoptic, colorization)
 

@@ -8,7 +8,7 @@ import pytest
 from configs.depth import get_config
 from uvim_fsq.experiment.plan import Job, Plan, load_plan
 from uvim_fsq.experiment.results import write_results
-from uvim_fsq.settings.run import ConfigError, IdentityConfig, replace
+from uvim_fsq.settings import ConfigError, IdentityConfig, replace
 
 ROWS = {name: get_config(name, "tiny") for name in ("vq", "fsq")}
 

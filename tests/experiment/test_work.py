@@ -18,7 +18,7 @@ from uvim_fsq.experiment.lease import is_free
 from uvim_fsq.experiment.plan import Plan, records
 from uvim_fsq.experiment.run import work
 from uvim_fsq.runs.lock import locked
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 from uvim_fsq.training.signals import Interrupted
 
 ROWS = {name: get_config(name, "tiny") for name in ("vq", "fsq")}

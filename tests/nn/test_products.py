@@ -11,7 +11,7 @@ from configs import colorization, depth
 from uvim_fsq.cost.shapes import shape_models
 from uvim_fsq.models.uvim.stage2.sampling import Sampling, sample
 from uvim_fsq.nn.products import rounded_product, summed_product
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 
 BATCH, BINS = 3, 37
 MOVES = {

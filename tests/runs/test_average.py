@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from configs.depth import get_config
-from uvim_fsq.data.registry import build_source
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.objectives import target_encoder
 from uvim_fsq.models.uvim.validation import stage1_validation, stage2_validation
@@ -17,8 +16,7 @@ from uvim_fsq.runs.directory import tree_hash
 from uvim_fsq.runs.load import FrozenStage1, load_frozen_stage1, load_inference
 from uvim_fsq.runs.open import open_trained
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import ConfigError, replace
-from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.settings import ConfigError, replace
 from uvim_fsq.training.state import TrainState
 from uvim_fsq.training.writers import TensorBoard, read_json_lines
 
@@ -134,7 +132,7 @@ class Kept(TensorBoard):
 
 def test_validation_takes_the_average(run, config, tmp_path):
     """Losses, codebook usage and pictures, of weights beside which the parameters are NaN."""
-    task, source = build_task(config.task), build_source(config.data, "validation")
+    task, source = config.task.build(), config.data.open("validation")
     stage1 = load_frozen_stage1(open_trained(run), config)
     for number, stage in enumerate(STAGES, start=1):
         saved = last_state(run / stage)

@@ -13,7 +13,7 @@ from uvim_fsq.cli.main import main
 from uvim_fsq.experiment.plan import Plan
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import ConfigError, FolderConfig, replace
+from uvim_fsq.settings import ConfigError, FolderConfig, replace
 
 
 def write_frames(root, count=8):

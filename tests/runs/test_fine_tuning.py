@@ -16,7 +16,7 @@ from uvim_fsq.runs import job
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.open import expected_variables
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import (
+from uvim_fsq.settings import (
     CategoryConfig,
     ConfigError,
     PanopticConfig,
@@ -24,7 +24,6 @@ from uvim_fsq.settings.run import (
     replace,
 )
 from uvim_fsq.share.bundle import save_bundle, write_model
-from uvim_fsq.tasks.registry import with_categories
 from uvim_fsq.training.writers import read_json_lines
 
 QUIET = dict(output__pictures=0, output__checkpoint_every=100)
@@ -210,7 +209,7 @@ def test_data_with_other_categories_has_classes_of_its_own(tmp_path, monkeypatch
     """The settings of the model hold its categories; classes follow the new data."""
     monkeypatch.chdir(tmp_path)
     config = replace(panoptic.get_config("fsq", "tiny"), **QUIET, data=scenes(0))
-    config = with_categories(config, Scenes((16, 16), 16))
+    config = replace(config, task=config.task.of_source(Scenes((16, 16), 16)))
     zeros = jax.tree.map(
         lambda x: np.zeros(x.shape, x.dtype), expected_variables(config, "stage1")
     )
@@ -235,6 +234,6 @@ def test_classes_that_a_model_was_given_beyond_its_categories_stay(given, classe
     known = tuple(CategoryConfig(i, f"c{i}", True, (0, 0, 0)) for i in (1, 2))
     task = dict(task__categories=known, task__classes=given)
     config = replace(panoptic.get_config("fsq", "tiny"), **task)
-    found = with_categories(config, Scenes((16, 16), 16)).task
+    found = replace(config, task=config.task.of_source(Scenes((16, 16), 16))).task
     assert isinstance(found, PanopticConfig)
     assert found.classes == classes and len(found.categories) == 17

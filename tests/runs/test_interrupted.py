@@ -13,7 +13,7 @@ from uvim_fsq.runs import job
 from uvim_fsq.runs import train as train_module
 from uvim_fsq.runs.directory import RunDirectory, tree_hash
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 from uvim_fsq.training.checkpoint import Checkpoints
 from uvim_fsq.training.hooks import HookError
 from uvim_fsq.training.signals import Interrupted

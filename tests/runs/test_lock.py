@@ -12,7 +12,7 @@ from uvim_fsq.runs.load import load_inference
 from uvim_fsq.runs.lock import RunInUse, check_free, locked
 from uvim_fsq.runs.open import open_trained
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import ConfigError, replace
+from uvim_fsq.settings import ConfigError, replace
 
 HOLDER = """
 import pathlib, sys, time

@@ -18,7 +18,7 @@ from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.load import load_inference
 from uvim_fsq.runs.open import open_trained
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import ConfigError, replace
+from uvim_fsq.settings import ConfigError, replace
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from uvim_fsq.models.uvim.stage2.model import Stage2Model
 from uvim_fsq.models.uvim.stage2.sampling import Sampling
 from uvim_fsq.quantizers import FSQ
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import ConfigError
+from uvim_fsq.settings import ConfigError
 from uvim_fsq.tasks.depth.task import DepthTask
 from uvim_fsq.training.step import _key_words
 

@@ -12,7 +12,7 @@ from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.validation import stage1_validation
 from uvim_fsq.runs.load import load_inference
 from uvim_fsq.runs.open import open_trained
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 from uvim_fsq.training.state import create_state
 from uvim_fsq.training.writers import TensorBoard
 

@@ -9,7 +9,7 @@ from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.open import open_trained
 from uvim_fsq.runs.stage1_choice import choose_stage1
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import ConfigError, replace
+from uvim_fsq.settings import ConfigError, replace
 
 
 @pytest.fixture(scope="module")

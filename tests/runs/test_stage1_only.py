@@ -7,12 +7,11 @@ import pytest
 
 from uvim_fsq.cli.main import main
 from uvim_fsq.evaluation.evaluate import evaluate_run
-from uvim_fsq.evaluation.scoring import build_scoring
 from uvim_fsq.evaluation.table import summary
 from uvim_fsq.models.uvim import build
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.open import RunModel, open_trained
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 from uvim_fsq.share.bundle import save_bundle
 
 RUNS = ("tiny_run", "panoptic_run", "color_run")
@@ -66,7 +65,7 @@ def test_scores_are_those_of_the_whole_evaluation(run, tmp_path, capsys, monkeyp
     assert "greedy" not in (folder / "per_image.jsonl").read_text()
     assert {path.stem for path in folder.glob("*.png")} == {"pictures", "best", "worst"}
 
-    scoring = build_scoring(RunDirectory(run).config().task)
+    scoring = RunDirectory(run).config().task.scoring()
     line = summary(alone, scoring)
     assert line.startswith(f"{scoring.headline} of stage I alone: ")
     assert "greedy" in summary(whole, scoring) and "greedy" not in line

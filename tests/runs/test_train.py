@@ -17,7 +17,7 @@ from uvim_fsq.runs.identity import identity_differences
 from uvim_fsq.runs.load import load_frozen_stage1, load_inference
 from uvim_fsq.runs.open import open_trained
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import ConfigError, IdentityConfig, replace
+from uvim_fsq.settings import ConfigError, IdentityConfig, replace
 from uvim_fsq.training.checkpoint import CheckpointError
 from uvim_fsq.training.writers import read_json_lines
 
@@ -29,7 +29,7 @@ from pathlib import Path
 from configs.depth import get_config
 from uvim_fsq.runs import job
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 run, variant, stage, position, number = sys.argv[1:]
 loader, calls = job.training_batches, []
 def deadly(*args, **options):

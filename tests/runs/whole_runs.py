@@ -17,7 +17,7 @@ from configs import colorization, depth, panoptic
 from uvim_fsq.evaluation.evaluate import evaluate_run
 from uvim_fsq.runs import job
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import IdentityConfig, replace
+from uvim_fsq.settings import IdentityConfig, replace
 from uvim_fsq.training.signals import Interrupted
 
 BATCH = 8

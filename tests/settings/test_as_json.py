@@ -9,6 +9,13 @@ import sys
 import pytest
 
 from configs.depth import PRESETS, VARIANTS, get_config
+from uvim_fsq.settings import (
+    ConfigError,
+    FolderConfig,
+    IdentityConfig,
+    TfdsConfig,
+    replace,
+)
 from uvim_fsq.settings.as_json import (
     FORMAT,
     fingerprint,
@@ -16,13 +23,6 @@ from uvim_fsq.settings.as_json import (
     load,
     save,
     to_dict,
-)
-from uvim_fsq.settings.run import (
-    ConfigError,
-    FolderConfig,
-    IdentityConfig,
-    TfdsConfig,
-    replace,
 )
 
 

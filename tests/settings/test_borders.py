@@ -19,8 +19,7 @@ from uvim_fsq.models.uvim.objectives import codebook_update, target_encoder
 from uvim_fsq.models.uvim.stage1.objective import stage1_loss
 from uvim_fsq.models.uvim.stage2.objective import stage2_loss
 from uvim_fsq.models.uvim.stage2.sampling import Sampling
-from uvim_fsq.settings.check import check
-from uvim_fsq.settings.run import (
+from uvim_fsq.settings import (
     ConfigError,
     IdentityConfig,
     OptimizerConfig,
@@ -29,7 +28,7 @@ from uvim_fsq.settings.run import (
     VQConfig,
     replace,
 )
-from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.settings.check import check
 from uvim_fsq.training.state import create_state
 from uvim_fsq.training.step import make_step
 
@@ -234,7 +233,7 @@ def _build(config: RunConfig, only: str | None = None) -> None:
     Sampling(evaluation.temperature, evaluation.top_k, evaluation.top_p)
     if isinstance(config.task, PanopticConfig) and not config.task.classes:
         config = replace(config, task__classes=2)  # As the data would tell.
-    task = build_task(config.task)
+    task = config.task.build()
     model = build.build_stage1(config, task)
     key = jax.random.key(config.seed)
     variables = jax.eval_shape(lambda key: build.init_stage1(model, task, key), key)
@@ -252,7 +251,7 @@ def _build(config: RunConfig, only: str | None = None) -> None:
 
 def _trace(config, number, loss, update, variables, frozen):
     stage = config.stage1 if number == 1 else config.stage2
-    steps = build.total_steps(stage, 100)
+    steps = stage.total_steps(100)
     optimizer, rate = build.build_optimizer(stage, steps)
     step = make_step(
         loss,
@@ -274,7 +273,7 @@ def _trace(config, number, loss, update, variables, frozen):
 
 
 def _batch(config: RunConfig, size: int) -> dict[str, jax.ShapeDtypeStruct]:
-    task = build_task(config.task)
+    task = config.task.build()
     continuous = jnp.issubdtype(task.plane_dtype, jnp.floating)
     last = sum(task.channels.values()) if continuous else len(task.channels)
     shape = (size, *config.task.image_size)

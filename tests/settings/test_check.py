@@ -6,8 +6,7 @@ import pytest
 
 from configs import colorization, depth, panoptic
 from configs.depth import PRESETS, VARIANTS, get_config
-from uvim_fsq.settings.check import check
-from uvim_fsq.settings.run import (
+from uvim_fsq.settings import (
     CocoConfig,
     ConfigError,
     IdentityConfig,
@@ -17,6 +16,7 @@ from uvim_fsq.settings.run import (
     VQConfig,
     replace,
 )
+from uvim_fsq.settings.check import check
 
 
 @pytest.mark.parametrize("module", [depth, panoptic, colorization])

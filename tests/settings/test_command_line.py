@@ -3,8 +3,8 @@
 import pytest
 
 from configs.depth import get_config
+from uvim_fsq.settings import ConfigError, FolderConfig, ScenesConfig, replace
 from uvim_fsq.settings.command_line import EvaluationSettings, override, with_source
-from uvim_fsq.settings.run import ConfigError, FolderConfig, ScenesConfig, replace
 
 
 def test_values_of_every_type():

@@ -8,9 +8,8 @@ import pytest
 import configs
 from configs.depth import get_config
 from uvim_fsq.cli.main import main
-from uvim_fsq.settings import as_json
+from uvim_fsq.settings import ConfigError, FolderConfig, as_json, replace
 from uvim_fsq.settings.find import load_config
-from uvim_fsq.settings.run import ConfigError, FolderConfig, replace
 from uvim_fsq.weights import hub
 
 DEPTH = str(Path(configs.__path__[0]) / "depth.py")
@@ -24,10 +23,12 @@ def test_the_same_configuration_by_name_and_path(name, tmp_path, monkeypatch):
     assert (config, run) == (get_config("vq", "tiny"), "depth-vq-tiny")
 
 
-def test_a_file_of_ones_own_with_its_own_defaults(tmp_path):
+# The second is where the settings were in version 0.1.
+@pytest.mark.parametrize("settings", ["uvim_fsq.settings", "uvim_fsq.config"])
+def test_a_file_of_ones_own_with_its_own_defaults(tmp_path, settings):
     (tmp_path / "mine.py").write_text(
         "from configs import depth\n"
-        "from uvim_fsq.settings.run import replace\n"
+        f"from {settings} import replace\n"
         "def get_config(variant='vq', preset='tiny'):\n"
         "    return replace(depth.get_config(variant, preset), seed=7)\n"
     )

@@ -20,7 +20,7 @@ from uvim_fsq.models.uvim.stage2.sampling import Sampling
 from uvim_fsq.runs.held import hold
 from uvim_fsq.runs.load import load_inference
 from uvim_fsq.runs.open import expected_variables, open_trained
-from uvim_fsq.settings.run import ConfigError, IdentityConfig, replace
+from uvim_fsq.settings import ConfigError, IdentityConfig, replace
 from uvim_fsq.share.bundle import write_model
 from uvim_fsq.share.export_big_vision import export_big_vision, public_arguments
 from uvim_fsq.share.import_big_vision import import_checkpoints, inspect

@@ -17,9 +17,7 @@ from uvim_fsq.models.uvim.stage2.sampling import Sampling
 from uvim_fsq.runs.held import hold
 from uvim_fsq.runs.open import open_trained
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import (
-    ConfigError,
-)
+from uvim_fsq.settings import ConfigError
 from uvim_fsq.share.bundle import save_bundle
 
 

@@ -13,13 +13,13 @@ import uvim_fsq
 from configs import depth
 from uvim_fsq.runs.held import hold
 from uvim_fsq.runs.open import expected_variables, open_trained
-from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import (
+from uvim_fsq.settings import (
     ConfigError,
     FolderConfig,
     RunConfig,
     TfdsConfig,
     VQConfig,
+    as_json,
     replace,
 )
 from uvim_fsq.share.bundle import save_bundle, shareable, write_model

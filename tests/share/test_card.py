@@ -10,7 +10,7 @@ import pytest
 from configs import colorization, depth, panoptic
 from uvim_fsq.markup import markdown
 from uvim_fsq.runs.open import expected_variables
-from uvim_fsq.settings.run import TfdsConfig, replace
+from uvim_fsq.settings import TfdsConfig, replace
 from uvim_fsq.share.bundle import write_model
 
 CONFIG = depth.get_config("fsq", "tiny")

@@ -4,7 +4,7 @@ import importlib
 import textwrap
 from collections.abc import Mapping
 
-from uvim_fsq.settings.command_line import SOURCES
+from uvim_fsq.data.registry import SOURCES
 from uvim_fsq.settings.find import built_in_names, load_module
 
 

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from uvim_fsq.errors import ConfigError
+from uvim_fsq.fields import replace
+from uvim_fsq.fields import replace as replace_settings
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.check import check, check_evaluation
+from uvim_fsq.settings.check import check
 from uvim_fsq.settings.command_line import (
     EvaluationSettings,
     LoadingSettings,
@@ -17,8 +20,7 @@ from uvim_fsq.settings.command_line import (
     with_source,
 )
 from uvim_fsq.settings.find import is_model, load_config
-from uvim_fsq.settings.run import ConfigError, EvaluationConfig, RunConfig
-from uvim_fsq.settings.run import replace as replace_settings
+from uvim_fsq.settings.run import EvaluationConfig, RunConfig
 
 _SAMPLING = ("temperature", "top_k", "top_p", "samples")
 _LOADING = ("seed", "batch_size")
@@ -129,7 +131,7 @@ def predict(options: argparse.Namespace, words: list[str]) -> None:
             if name not in ("command", "run", "images")
         ]
         raise ConfigError(unknown_option(words[0], known, {}))
-    check_evaluation(EvaluationConfig(**_given(options, *_SAMPLING, *_LOADING)), "--")
+    EvaluationConfig(**_given(options, *_SAMPLING, *_LOADING)).check("--")
 
     import uvim_fsq
 
@@ -195,9 +197,9 @@ def settled(
     config, name = load_config(options.config, options.variant, options.preset)
     config = with_source(config, options.source)
     if options.codebook_size is not None:
-        from uvim_fsq.quantizers.build import with_codebook_size
-
-        config = with_codebook_size(config, options.codebook_size)
+        config = replace(
+            config, quantizer=config.quantizer.with_size(options.codebook_size)
+        )
     known = ["--variant", "--preset", "--source", "--codebook-size", *more]
     changed = override(config, words, known)
     if is_model(options.config):

@@ -52,12 +52,13 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace, words: list[str]) -> None:
     """Settles the settings, checks them, and describes; see `uvim_fsq.cost`."""
     from uvim_fsq.cli.commands import settled
+    from uvim_fsq.data.scenes.settings import ScenesConfig
+    from uvim_fsq.fields import replace
     from uvim_fsq.settings.check import check
-    from uvim_fsq.settings.run import IdentityConfig, ScenesConfig, replace
 
     config, _ = settled(options, words, _OPTIONS)
     # The data need not be there, nor be named: nothing is read of it.
-    stages = (1,) if isinstance(config.quantizer, IdentityConfig) else (1, 2)
+    stages = (1,) if config.quantizer.size is None else (1, 2)
     check(replace(config, data=ScenesConfig()), stages)
 
     from uvim_fsq.cost.report import print_description

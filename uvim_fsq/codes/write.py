@@ -19,23 +19,15 @@ from uvim_fsq.codes.plot import save_histogram
 from uvim_fsq.codes.report import code_statistics, print_codes
 from uvim_fsq.data.base import Source
 from uvim_fsq.data.loader import evaluation_batches
-from uvim_fsq.data.registry import PARTS, build_source
-from uvim_fsq.models.uvim import build
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.models.uvim.inference import Inference
 from uvim_fsq.models.uvim.stage2.model import START_TOKEN, indices_to_tokens
 from uvim_fsq.runs.directory import environment, tree_hash, write_json
 from uvim_fsq.runs.load import load_inference
 from uvim_fsq.runs.open import RunModel, Trained, open_trained
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import (
-    ConfigError,
-    DataConfig,
-    FSQConfig,
-    RunConfig,
-    ScenesConfig,
-    TfdsConfig,
-)
-from uvim_fsq.tasks.registry import check_source, example_transform, segments_left_out
+from uvim_fsq.settings.run import RunConfig
+from uvim_fsq.tasks.base import example_transform
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 from uvim_fsq.training.progress import Progress
 
@@ -99,7 +91,7 @@ def write_codes(
             raise ConfigError(f"{name} must be at least 1, found {value}")
     trained = open_trained(model)
     config = dataclasses.replace(trained.config, **(changes or {}))
-    codebook_size = build.build_quantizer(config.quantizer).codebook_size
+    codebook_size = config.quantizer.build().codebook_size
     if codebook_size is None:
         raise ConfigError(
             f"{trained.path} has the identity quantizer, which makes no indices: give a model with "
@@ -133,7 +125,7 @@ def write_codes(
             f"{config.task.kind}, {config.quantizer.kind}",
         )
     print_codes(description, statistics, speed, folder)
-    note = segments_left_out(inference.task)
+    note = inference.task.left_out()
     if note:
         print(f"note: {note}")
     return folder
@@ -149,24 +141,14 @@ def _open_parts(config: RunConfig, part: str, limit: int | None) -> list[Part]:
     """The pictures to encode, at most `limit`."""
     parts: list[Part] = []
     first = 0
-    for name in _distinct_parts(config.data) if part == "all" else (part,):
-        source = build_source(config.data, name)
-        check_source(config.task, source, name)
+    for name in config.data.distinct_parts() if part == "all" else (part,):
+        source = config.data.open(name)
+        config.task.check_source(source, name)
         count = len(source) if limit is None else min(len(source), limit - first)
         if count:
             parts.append(Part(name, source, first, count))
         first += count
     return parts
-
-
-def _distinct_parts(data: DataConfig) -> Sequence[str]:
-    """The parts without those that are the same pictures as another."""
-    if isinstance(data, ScenesConfig):
-        return PARTS
-    if isinstance(data, TfdsConfig):
-        splits = {getattr(data, f"{name}_split"): name for name in reversed(PARTS)}
-        return [name for name in PARTS if name in splits.values()]
-    return PARTS if data.evaluation_path else PARTS[:2]
 
 
 def _encode(
@@ -250,9 +232,7 @@ def _description(
         "code_length": length,
         "code_grid": [side, side] if inference.stage1.resize == "linear" else None,
         "codebook_size": inference.stage1.quantizer.codebook_size,
-        "levels": (
-            list(quantizer.levels) if isinstance(quantizer, FSQConfig) else None
-        ),
+        "levels": list(getattr(quantizer, "levels", ())) or None,
         # Index i is token i + 1 of stage II: token 0 starts its sequences.
         "stage2_tokens": {
             "start": START_TOKEN,

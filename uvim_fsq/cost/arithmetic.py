@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from uvim_fsq.cost import flops
 from uvim_fsq.cost.shapes import Models, Stage
-from uvim_fsq.models.uvim.build import total_steps
-from uvim_fsq.settings.run import RunConfig, ScenesConfig
+from uvim_fsq.settings.run import RunConfig
 
 TERA = 1e12
 
@@ -59,7 +58,7 @@ def training_arithmetic(
         parts = flops.stage2_training(models.code_model, models.autoencoder, dtype)
         again = flops.stage2_recomputation(models.code_model, choice)
     known = stage.config.steps is not None or examples is not None
-    steps = total_steps(stage.config, examples or 0) if known else None
+    steps = stage.config.total_steps(examples or 0) if known else None
     return Arithmetic(parts, again, stage.config.batch_size, steps)
 
 
@@ -78,6 +77,4 @@ def prediction_arithmetic(models: Models) -> flops.Flops:
 
 def training_examples(config: RunConfig, given: int | None) -> int | None:
     """Examples of an epoch: as given, else what the settings say, else unknown."""
-    if given is None and isinstance(config.data, ScenesConfig):
-        return config.data.train_count
-    return given
+    return config.data.examples if given is None else given

@@ -8,21 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from uvim_fsq.fields import replace
 from uvim_fsq.models.uvim import build as objects
 from uvim_fsq.models.uvim.objectives import target_encoder
+from uvim_fsq.models.uvim.settings import Stage1Config, Stage2Config
 from uvim_fsq.models.uvim.stage1.model import Stage1Model
 from uvim_fsq.models.uvim.stage1.objective import stage1_loss
 from uvim_fsq.models.uvim.stage2.model import Stage2Model
 from uvim_fsq.models.uvim.stage2.objective import stage2_loss
-from uvim_fsq.settings.run import (
-    IdentityConfig,
-    RunConfig,
-    Stage1Config,
-    Stage2Config,
-    replace,
-)
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.tasks.base import Task
-from uvim_fsq.tasks.registry import build_task
 from uvim_fsq.types import Tree
 
 
@@ -112,7 +107,7 @@ def shape_models(config: RunConfig) -> Models:
         config = replace(
             config, stage1__model__head_memory_mb=objects.ACCELERATOR_HEAD_MB
         )
-    task = build_task(config.task)
+    task = config.task.build()
     model1 = objects.build_stage1(config, task)
     key = jax.eval_shape(lambda: jax.random.key(0))
     variables1 = dict(
@@ -120,7 +115,7 @@ def shape_models(config: RunConfig) -> Models:
     )
     stage1 = Stage("stage I", config.stage1, model1, variables1, {})
     stage2 = None
-    if not isinstance(config.quantizer, IdentityConfig):
+    if config.quantizer.size is not None:
         model2 = objects.build_stage2(config)
         variables2 = dict(
             jax.eval_shape(lambda key: objects.init_stage2(model2, key), key)

@@ -15,9 +15,12 @@ from uvim_fsq.cost.memory import Memory, TrainingMemory, training_memory
 from uvim_fsq.cost.parameters import count, parameters_by_part, size
 from uvim_fsq.cost.prediction import prediction_memory
 from uvim_fsq.cost.shapes import Models, Stage, shape_models
+from uvim_fsq.errors import ConfigError
+from uvim_fsq.fields import replace
+from uvim_fsq.models.uvim.settings import ModelConfig
 from uvim_fsq.nn.patches import grid_size
 from uvim_fsq.nn.transformer import REMATERIALIZE
-from uvim_fsq.settings.run import ConfigError, ModelConfig, RunConfig, replace
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.training.step import check_batch_size
 
 GIGA = 10**9

@@ -10,10 +10,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from uvim_fsq.fields import Size
 from uvim_fsq.types import Float, Int, Shaped
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
 
 Box = tuple[int, int, int, int]
 """`(y, x, height, width)` in pixels, `y, x` the upper left corner."""

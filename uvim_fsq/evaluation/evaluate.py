@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 
 from evaluators.codebook import CodebookEvaluator, UsedCodewords
-from evaluators.runner import EvaluationResult, evaluate
+from evaluators.runner import EvaluationResult, Prediction, evaluate
 from uvim_fsq.data.base import Source
 from uvim_fsq.data.loader import evaluation_batches
-from uvim_fsq.data.registry import build_source
 from uvim_fsq.data.spread import spread
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.evaluation.baselines import training_targets
 from uvim_fsq.evaluation.fid import fid_evaluators
 from uvim_fsq.evaluation.listed import listed_indices
 from uvim_fsq.evaluation.pages import save_pages
 from uvim_fsq.evaluation.predictions import Predictions
 from uvim_fsq.evaluation.scored import what_is_scored
-from uvim_fsq.evaluation.scoring import Prediction, Scoring, build_scoring
 from uvim_fsq.evaluation.table import print_scores
 from uvim_fsq.files import write_text
 from uvim_fsq.markup import finite, json_text
@@ -27,8 +26,9 @@ from uvim_fsq.runs.directory import environment, write_json
 from uvim_fsq.runs.held import hold
 from uvim_fsq.runs.load import load_inference
 from uvim_fsq.runs.open import RunModel, Trained, open_trained
-from uvim_fsq.settings.run import ConfigError, EvaluationConfig, RunConfig
-from uvim_fsq.tasks.registry import check_source, example_transform
+from uvim_fsq.settings.run import EvaluationConfig, RunConfig
+from uvim_fsq.tasks.base import example_transform
+from uvim_fsq.tasks.scoring import Scoring
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 
 INDICES_PER_CODEWORD = 20
@@ -72,11 +72,11 @@ def evaluate_run(
     config = trained.config
     inference = load_inference(held)
     config = dataclasses.replace(config, **(changes or {}))
-    source, training = (build_source(config.data, name) for name in (part, "train"))
+    source, training = (config.data.open(name) for name in (part, "train"))
     for name, each in ((part, source), ("train", training)):
-        check_source(config.task, each, name)
+        config.task.check_source(each, name)
     chosen = _chosen(config.evaluation, source)
-    scoring = build_scoring(config.task)
+    scoring = config.task.scoring()
     threads = config.loader_threads or None
     predictions = Predictions(inference, source, config.evaluation, threads)
     scored = what_is_scored(

@@ -14,8 +14,9 @@ from evaluators.fid_files import (
 )
 from evaluators.inception import InceptionFeatures
 from uvim_fsq.data.base import Source
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.evaluation.listed import listed_indices
-from uvim_fsq.settings.run import ConfigError, EvaluationConfig
+from uvim_fsq.settings.run import EvaluationConfig
 
 
 def fid_evaluators(

@@ -10,9 +10,9 @@ import numpy as np
 from evaluators.runner import EvaluationResult
 from uvim_fsq.data.spread import spread
 from uvim_fsq.evaluation.predictions import Predictions
-from uvim_fsq.evaluation.scoring import Scoring
 from uvim_fsq.markup import printable
 from uvim_fsq.runs.directory import write_json
+from uvim_fsq.tasks.scoring import Scoring
 
 BEST_AND_WORST = 10
 _COLUMNS = {

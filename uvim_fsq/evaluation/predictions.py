@@ -13,7 +13,7 @@ from uvim_fsq.data.spread import half_away
 from uvim_fsq.models.uvim.inference import Inference, stable_hash
 from uvim_fsq.models.uvim.stage2.sampling import Sampling
 from uvim_fsq.settings.run import EvaluationConfig
-from uvim_fsq.tasks.registry import example_transform
+from uvim_fsq.tasks.base import example_transform
 
 
 class Predictions:

@@ -8,13 +8,14 @@ from typing import Any
 
 from uvim_fsq.data.base import Source
 from uvim_fsq.data.fingerprint import Fingerprint, fingerprint
+from uvim_fsq.data.settings import DataConfig
 from uvim_fsq.evaluation.scores import read_scores
 from uvim_fsq.runs.data import read_noted
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.held import HeldModel
 from uvim_fsq.runs.model import Trained
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import DataConfig, EvaluationConfig
+from uvim_fsq.settings.run import EvaluationConfig
 
 _CHANGE_NO_SCORE = ("batch_size", "inception", "reference_folder", "reference_list")
 """Settings of an evaluation: those of FID add scores, and change no other."""
@@ -123,9 +124,7 @@ def _are_own(trained: Trained, part: str, found: Fingerprint, *, same: bool) -> 
     own = trained.config.data
     trained_on = part
     if part == "test" and not getattr(own, "evaluation_path", ""):
-        splits = [getattr(own, f"{p}_split", "") for p in ("test", "validation")]
-        alike = own.kind != "scenes" and splits[0] == splits[1]
-        trained_on = "validation" if alike else part
+        trained_on = part if part in own.distinct_parts() else "validation"
     known = [noted["parts"].get(trained_on, {}).get("digest")]
     if same and known == [None]:
         return True
@@ -141,7 +140,4 @@ def _are_own(trained: Trained, part: str, found: Fingerprint, *, same: bool) -> 
 
 def _label(data: DataConfig, part: str) -> dict[str, str]:
     """What people call the data: their kind and the last part of their path."""
-    path = getattr(data, "path", "")
-    if part == "test":
-        path = getattr(data, "evaluation_path", "") or path
-    return {"kind": data.kind, "name": getattr(data, "name", "") or Path(path).name}
+    return {"kind": data.kind, "name": data.name_of(part)}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from uvim_fsq.evaluation.scoring import Scoring
+from uvim_fsq.tasks.scoring import Scoring
 from uvim_fsq.terminal import plain_console
 
 TITLES = {

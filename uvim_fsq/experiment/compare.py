@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.evaluation.scores import SCORES, read_scores, scored_seed
 from uvim_fsq.experiment import paper
 from uvim_fsq.experiment.plan import load_plan, records
@@ -13,11 +14,10 @@ from uvim_fsq.experiment.report import Shown
 from uvim_fsq.experiment.results import score_of, shown_rows, write_tables
 from uvim_fsq.experiment.table import make_table
 from uvim_fsq.markup import printable
-from uvim_fsq.models.uvim.build import build_quantizer
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.open import RunModel, open_trained
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import ConfigError, RunConfig
+from uvim_fsq.settings.run import RunConfig
 
 
 def compare(models: Sequence[str], output: Path) -> list[Path]:
@@ -121,7 +121,7 @@ def _kept(config: RunConfig, details: Mapping[str, Any], model: str) -> dict[str
         "stage2_seed": details.get("stage2_seed"),
         "task": config.task.kind,
         "quantizer": config.quantizer.kind,
-        "codebook_size": build_quantizer(config.quantizer).codebook_size,
+        "codebook_size": config.quantizer.build().codebook_size,
         "config": as_json.fingerprint(config)[:16],
         "environment": scores.get("environment", {}),
         **of_scores(scores),

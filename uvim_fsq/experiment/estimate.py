@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from uvim_fsq.cost import flops
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.experiment.plan import Job, Plan, records
 from uvim_fsq.models.uvim import build
 from uvim_fsq.runs.directory import StageDirectory
-from uvim_fsq.settings.run import ConfigError, RunConfig, StageConfig
-from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.training.progress import duration
+from uvim_fsq.training.settings import StageConfig
 from uvim_fsq.training.writers import read_json_lines
 
 SHARE_OF_PEAK = 0.3
@@ -152,7 +153,7 @@ def _seconds_per_step(plan: Plan, job: Job) -> float | None:
 def _arithmetic(config: RunConfig, job: Job) -> float:
     """Floating-point operations of a step; 0 if they are not known."""
     try:
-        task = build_task(config.task)
+        task = config.task.build()
     except (
         ConfigError
     ):  # The number of classes comes from the data, which are not read.

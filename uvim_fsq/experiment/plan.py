@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq import fields
-from uvim_fsq.errors import nearest
+from uvim_fsq.errors import ConfigError, nearest
 from uvim_fsq.evaluation.scores import with_numbers
+from uvim_fsq.fields import replace
 from uvim_fsq.runs.directory import RunDirectory, write_json
 from uvim_fsq.runs.identity import DATA_PLACES, differences, older_split
 from uvim_fsq.settings import as_json
 from uvim_fsq.settings.check import check
-from uvim_fsq.settings.run import ConfigError, IdentityConfig, RunConfig, replace
+from uvim_fsq.settings.run import RunConfig
 
 FORMAT = 2
 """Of the plan; as with the format of settings, 2 says more of units and splits."""
@@ -122,7 +123,7 @@ class Plan:
     def check(self) -> None:
         """Raises ConfigError if a row cannot be trained, or has other settings in the directory."""
         for name, config in self.rows.items():
-            if isinstance(config.quantizer, IdentityConfig):
+            if config.quantizer.size is None:
                 raise ConfigError(
                     f"the row {name} has no codebook for stage II to model: leave it out"
                 )

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.evaluation.scores import read_scores
 from uvim_fsq.experiment.plan import Job, Plan
-from uvim_fsq.models.uvim.build import build_quantizer
 from uvim_fsq.runs.directory import RunDirectory, StageDirectory, environment
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import ConfigError
 from uvim_fsq.training.writers import read_json_lines
 
 
@@ -46,7 +45,7 @@ def run_record(run: RunDirectory, seed: int | None, evaluation: Path) -> dict[st
     return {
         "task": config.task.kind,
         "quantizer": config.quantizer.kind,
-        "codebook_size": build_quantizer(config.quantizer).codebook_size,
+        "codebook_size": config.quantizer.build().codebook_size,
         "config": as_json.fingerprint(config)[:16],
         "environment": environment(),
         **of_scores(scores),

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq.evaluation.scoring import build_scoring
 from uvim_fsq.experiment import paper
 from uvim_fsq.experiment.plan import Plan, records
 from uvim_fsq.experiment.report import Shown, write_report
@@ -12,12 +11,12 @@ from uvim_fsq.experiment.table import Score, Table, make_table
 from uvim_fsq.experiment.table_formats import FORMATS, as_text
 from uvim_fsq.files import write_text
 from uvim_fsq.markup import json_text
-from uvim_fsq.settings.run import TaskConfig
+from uvim_fsq.tasks.settings import TaskConfig
 
 
 def score_of(task: TaskConfig) -> Score:
     """What ranks the runs of a task, and what stands beside it."""
-    found = build_scoring(task)
+    found = task.scoring()
     return Score(found.headline, found.unit, found.higher_is_better, found.further)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from uvim_fsq.errors import nearest
-from uvim_fsq.settings.run import ConfigError, RunConfig
+from uvim_fsq.errors import ConfigError, nearest
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.user_files import call_file, run_file
 
 

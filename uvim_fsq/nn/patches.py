@@ -11,11 +11,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from uvim_fsq.fields import Size
 from uvim_fsq.nn.products import summed_product
 from uvim_fsq.types import Array, DType, Float, Int, Num, Shaped, UInt8
-
-Size = tuple[int, int]
-"""Rows and columns, of an image in pixels or of a grid in patches."""
 
 
 def grid_size(image_size: Size, patch_size: Size) -> Size:

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from uvim_fsq.nn.patches import Size
+from uvim_fsq.fields import Size
 from uvim_fsq.types import Array, Float, Int
 
 POSITION_KINDS = ("learned", "sincos2d")

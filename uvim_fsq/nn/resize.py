@@ -5,7 +5,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from uvim_fsq.nn.patches import Size
+from uvim_fsq.fields import Size
 from uvim_fsq.types import Array, Float
 
 RESIZE_KINDS = ("linear", "learned")

@@ -10,8 +10,8 @@ from typing import Any
 
 from uvim_fsq.data.base import Source
 from uvim_fsq.data.fingerprint import Fingerprint, fingerprint, read_fingerprint
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.runs.directory import RunDirectory, write_json
-from uvim_fsq.settings.run import ConfigError
 
 FORMAT = 1
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 import uvim_fsq
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.files import write_text
 from uvim_fsq.markup import json_text
 from uvim_fsq.runs.identity import (
@@ -21,7 +22,7 @@ from uvim_fsq.runs.identity import (
     older_split,
 )
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import ConfigError, RunConfig
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.types import Tree
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import jax
 
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.evaluation.scores import with_numbers
 from uvim_fsq.models.uvim import build
 from uvim_fsq.runs.directory import tree_hash
 from uvim_fsq.runs.model import TrainedStage
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import ConfigError, RunConfig
-from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.types import Tree
 from uvim_fsq.weights import bundle, hub
 from uvim_fsq.weights.errors import WeightsError
@@ -96,7 +96,7 @@ class BundleModel:
 def expected_variables(config: RunConfig, stage: str) -> Tree:
     """Shapes and dtypes of the variables of `stage1` or `stage2` of a model with these settings."""
     if stage == "stage1":
-        task = build_task(config.task)
+        task = config.task.build()
         model = build.build_stage1(config, task)
         init = partial(build.init_stage1, model, task)
     else:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from uvim_fsq.fields import replace
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import RunConfig, replace
+from uvim_fsq.settings.run import RunConfig
 
 MEMORY_SETTINGS = ("rematerialize", "head_memory_mb")
 """Of models: they change no result, and a run that was out of memory may go on with others."""

@@ -8,9 +8,12 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from uvim_fsq.errors import ConfigError
+from uvim_fsq.fields import Size
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.pretrained import check_pretrained, with_pretrained_encoder
-from uvim_fsq.nn.patches import Size, grid_size
+from uvim_fsq.models.uvim.settings import ModelConfig
+from uvim_fsq.nn.patches import grid_size
 from uvim_fsq.runs.directory import (
     RunDirectory,
     StageDirectory,
@@ -25,14 +28,7 @@ from uvim_fsq.runs.open import (
     open_trained,
 )
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import (
-    ConfigError,
-    FSQConfig,
-    ModelConfig,
-    PanopticConfig,
-    RunConfig,
-    VQConfig,
-)
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.types import Tree
 
 RECORD = "initial.json"
@@ -203,28 +199,13 @@ def _barred(there: RunConfig, here: RunConfig, number: int) -> dict[str, str]:
         reason = f"{old.kind} there, {new.kind} here"
         parts = ("params/to_code", "params/from_code", "codebook/quantizer")
         barred |= dict.fromkeys(parts, reason)
-    if number == 2 and (_codebook(there), there.task.kind) != (
-        _codebook(here),
+    if number == 2 and (there.quantizer.codebook, there.task.kind) != (
+        here.quantizer.codebook,
         here.task.kind,
     ):
         parts = ("params/token_embedding", "params/logits")
         barred |= dict.fromkeys(parts, "other codewords")
-    if number == 1 and _categories(there) != _categories(here):
+    if number == 1 and there.task.category_names != here.task.category_names:
         parts = ("params/embedding_semantics", "params/head_semantics")
         barred |= dict.fromkeys(parts, "other categories")
     return barred
-
-
-def _codebook(config: RunConfig) -> tuple:
-    """What must be the same for indices to stand for the same codewords."""
-    quantizer = config.quantizer
-    if isinstance(quantizer, FSQConfig):
-        return quantizer.kind, quantizer.levels
-    if isinstance(quantizer, VQConfig):
-        return quantizer.kind, quantizer.codebook_size, quantizer.code_dim
-    return (quantizer.kind,)
-
-
-def _categories(config: RunConfig) -> list[str]:
-    task = config.task
-    return [c.name for c in task.categories] if isinstance(task, PanopticConfig) else []

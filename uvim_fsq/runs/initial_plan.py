@@ -13,7 +13,7 @@ import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from uvim_fsq.nn.patches import Size
+from uvim_fsq.fields import Size
 from uvim_fsq.types import Tree
 from uvim_fsq.weights import vit
 

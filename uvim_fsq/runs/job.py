@@ -12,12 +12,12 @@ import numpy as np
 
 from uvim_fsq.data.base import Source
 from uvim_fsq.data.loader import training_batches
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.stages import StageJob
 from uvim_fsq.runs.directory import write_json
-from uvim_fsq.settings.run import ConfigError, RunConfig
-from uvim_fsq.tasks.base import Task
-from uvim_fsq.tasks.registry import example_transform
+from uvim_fsq.settings.run import RunConfig
+from uvim_fsq.tasks.base import Task, example_transform
 from uvim_fsq.training.checkpoint import Checkpoints
 from uvim_fsq.training.hooks import (
     Hook,
@@ -47,7 +47,7 @@ def run_job(
     Raises:
       Interrupted: once all is written, if `stop`, which the caller entered, is asked for.
     """
-    steps = build.total_steps(job.stage, len(sources["train"]))
+    steps = job.stage.total_steps(len(sources["train"]))
     optimizer, learning_rate = build.build_optimizer(job.stage, steps)
     step = make_step(
         job.loss_function,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.buildable import on_this_machine
 from uvim_fsq.models.uvim.inference import Inference
@@ -11,8 +12,7 @@ from uvim_fsq.models.uvim.stage1.model import Stage1Model
 from uvim_fsq.runs.identity import MEMORY_SETTINGS, differences
 from uvim_fsq.runs.open import Trained
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import ConfigError, RunConfig
-from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.types import Tree
 
 
@@ -39,7 +39,7 @@ def load_frozen_stage1(trained: Trained, config: RunConfig) -> FrozenStage1:
         )
     stage = trained.stage1(config.checkpoint)
     config = on_this_machine(config)
-    model = build.build_stage1(config, build_task(config.task))
+    model = build.build_stage1(config, config.task.build())
     return FrozenStage1(model, stage.variables, stage.record)
 
 
@@ -65,7 +65,7 @@ def load_inference(trained: Trained, seed: int | None = None) -> Inference:
       ConfigError: if nothing is trained, or stage II belongs to another stage I.
     """
     config = on_this_machine(trained.config)
-    task = build_task(config.task)
+    task = config.task.build()
     stage1 = trained.stage1()
     model = build.build_stage1(config, task)
     chunk_bytes = build.head_chunk_bytes(config)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from uvim_fsq.settings.run import ConfigError
+from uvim_fsq.errors import ConfigError
 
 
 class RunInUse(ConfigError):

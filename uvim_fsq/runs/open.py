@@ -9,14 +9,15 @@ from typing import Any
 
 import jax
 
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.evaluation.scores import own_scores
+from uvim_fsq.fields import replace
 from uvim_fsq.models.uvim import build
 from uvim_fsq.runs.directory import RunDirectory, StageDirectory, tree_hash
 from uvim_fsq.runs.from_bundle import BundleModel, expected_variables, open_bundle
 from uvim_fsq.runs.model import Trained, TrainedStage
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import ConfigError, RunConfig, replace
-from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.training.checkpoint import Checkpoints
 from uvim_fsq.training.state import abstract_state
 from uvim_fsq.types import Tree
@@ -115,7 +116,7 @@ class RunModel:
         if linked is not None:
             return open_trained(linked).stage1(checkpoint or self.config.checkpoint)
         config = replace(self.config, checkpoint=checkpoint or self.config.checkpoint)
-        task = build_task(config.task)
+        task = config.task.build()
         model = build.build_stage1(config, task)
         variables, step = _restore(
             self.run.stage1,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.lock import check_free
 from uvim_fsq.runs.open import RunModel, Trained, open_trained
-from uvim_fsq.settings.run import ConfigError
 from uvim_fsq.training.checkpoint import Checkpoints
 
 

@@ -8,7 +8,8 @@ import jax
 
 from uvim_fsq import fields
 from uvim_fsq.data.base import Source
-from uvim_fsq.data.registry import build_source
+from uvim_fsq.errors import ConfigError
+from uvim_fsq.fields import replace
 from uvim_fsq.models.uvim.buildable import check_buildable, check_length
 from uvim_fsq.models.uvim.stages import stage1_job, stage2_job
 from uvim_fsq.runs.data import check_data
@@ -19,13 +20,7 @@ from uvim_fsq.runs.load import load_frozen_stage1
 from uvim_fsq.runs.lock import locked
 from uvim_fsq.runs.open import RunModel, open_trained
 from uvim_fsq.runs.stage1_choice import choose_stage1
-from uvim_fsq.settings.run import ConfigError, RunConfig
-from uvim_fsq.tasks.registry import (
-    build_task,
-    check_source,
-    segments_left_out,
-    with_categories,
-)
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.training.compilation_cache import enable_compilation_cache
 from uvim_fsq.training.signals import StopSignals
 from uvim_fsq.training.step import check_batch_size
@@ -69,13 +64,11 @@ def train(
             choice.check(None)
         if config.init_from and not run.config_file.exists():
             open_trained(config.init_from)  # Data may take long to prepare.
-        sources = {
-            part: build_source(config.data, part) for part in ("train", "validation")
-        }
-        config = with_categories(config, sources["train"])
+        sources = {part: config.data.open(part) for part in ("train", "validation")}
+        config = replace(config, task=config.task.of_source(sources["train"]))
         _check_sources(config, stages, sources)
         data = check_data(run, sources, accept=new_data)
-        task = build_task(config.task)
+        task = config.task.build()
         frozen = None
         if choice.given is not None:
             frozen = load_frozen_stage1(choice.given, config)
@@ -97,7 +90,7 @@ def train(
                 config, run, task, sources["validation"], frozen, seed, initial[2]
             )
             run_job(job, config, task, sources, stop)
-    if left_out := segments_left_out(task):
+    if left_out := task.left_out():
         print(left_out)
 
 
@@ -125,7 +118,7 @@ def _check_sources(
 ) -> None:
     """What can be known to be wrong once the data are there."""
     for part, source in sources.items():
-        check_source(config.task, source, part)
+        config.task.check_source(source, part)
     for number in stages:
         stage = config.stage1 if number == 1 else config.stage2
         check_length(f"stage{number}", stage, len(sources["train"]))

@@ -13,9 +13,9 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq.errors import nearest
+from uvim_fsq.errors import ConfigError, nearest
 from uvim_fsq.files import write_text
-from uvim_fsq.settings.run import ConfigError, RunConfig
+from uvim_fsq.settings.run import RunConfig
 
 FORMAT = 2
 """Version of the file. Raised when a reader of the old one would misread the new one."""

@@ -15,35 +15,17 @@ from typing import Annotated, Any, Literal, Union
 
 import tyro
 
-from uvim_fsq.settings.run import (
-    CocoConfig,
-    ConfigError,
-    DataConfig,
-    EvaluationConfig,
-    FolderConfig,
-    PicturesConfig,
-    RecordsConfig,
-    RunConfig,
-    ScenesConfig,
-    TfdsConfig,
-    replace,
-)
-
-SOURCES = {
-    cls.kind: cls
-    for cls in (
-        *(ScenesConfig, FolderConfig, CocoConfig),
-        *(PicturesConfig, RecordsConfig, TfdsConfig),
-    )
-}
-"""Settings of each kind of data, by the name that `--source` takes."""
+from uvim_fsq.data.registry import SOURCES
+from uvim_fsq.errors import ConfigError
+from uvim_fsq.fields import replace
+from uvim_fsq.settings.run import AnyData, EvaluationConfig, RunConfig
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
     """The settings of a run that do not change what was trained."""
 
-    data: Annotated[DataConfig, tyro.conf.AvoidSubcommands]
+    data: Annotated[AnyData, tyro.conf.AvoidSubcommands]
     """What is scored."""
     evaluation: EvaluationConfig
     """Scoring."""
@@ -60,7 +42,7 @@ class EvaluationSettings:
 class LoadingSettings:
     """The settings of a run that say what is read, and how."""
 
-    data: Annotated[DataConfig, tyro.conf.AvoidSubcommands]
+    data: Annotated[AnyData, tyro.conf.AvoidSubcommands]
     """What is read."""
     loader_threads: int
     """Threads that read; 0 for one per core."""
@@ -75,9 +57,8 @@ def with_source(config: RunConfig, source: str | None) -> RunConfig:
     """The settings with another kind of data, at its defaults; unchanged for None or the same."""
     if source is None or config.data.kind == source:
         return config
-    if source == "scenes":
-        return replace(config, data=ScenesConfig(size=config.task.image_size))
-    return replace(config, data=SOURCES[source]())
+    data = SOURCES[source].of_image_size(config.task.image_size)
+    return replace(config, data=data)
 
 
 def override(config: Any, words: Sequence[str], options: Sequence[str] = ()) -> Any:

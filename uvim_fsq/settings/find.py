@@ -5,9 +5,10 @@ import inspect
 from pathlib import Path
 from types import ModuleType
 
-from uvim_fsq.errors import close_names
+from uvim_fsq.errors import ConfigError, close_names
+from uvim_fsq.fields import replace
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import ConfigError, RunConfig, replace
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.user_files import call_file, run_file
 
 _EXPECTED = (

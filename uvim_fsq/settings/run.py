@@ -1,209 +1,31 @@
-"""Every setting of a run, declared once.
+"""Every setting of a run: what tasks, data, quantizers and models declare, and how it is kept.
 
 A configuration is a `RunConfig`: nested frozen dataclasses of plain values. Configuration files
 (`configs/`) build one, the command line overrides single values (`--stage1.model.width 192`), and
 `RUN/config.json` keeps it. The docstring of a field is what `--help` shows.
 """
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import AvoidSubcommands
 
-from uvim_fsq.errors import ConfigError
-from uvim_fsq.settings.data import (
-    CategoryConfig,
-    CocoConfig,
-    ColorizationConfig,
-    DataConfig,
-    DepthConfig,
-    FolderConfig,
-    PanopticConfig,
-    PicturesConfig,
-    RecordsConfig,
-    ScenesConfig,
-    Size,
-    TaskConfig,
-    TfdsConfig,
-)
+from uvim_fsq.data.registry import SOURCES
+from uvim_fsq.data.scenes.settings import ScenesConfig
+from uvim_fsq.data.settings import DataConfig
+from uvim_fsq.fields import any_of, at_least, require, seed
+from uvim_fsq.models.uvim.settings import Stage1Config, Stage2Config
+from uvim_fsq.quantizers.settings import QUANTIZERS, FSQConfig, QuantizerConfig
+from uvim_fsq.tasks.depth.settings import DepthConfig
+from uvim_fsq.tasks.registry import TASKS
+from uvim_fsq.tasks.settings import TaskConfig
 
-__all__ = [
-    "CategoryConfig",
-    "CocoConfig",
-    "ColorizationConfig",
-    "ConfigError",
-    "DataConfig",
-    "DepthConfig",
-    "EvaluationConfig",
-    "FSQConfig",
-    "FolderConfig",
-    "IdentityConfig",
-    "ModelConfig",
-    "OptimizerConfig",
-    "OutputConfig",
-    "PanopticConfig",
-    "PicturesConfig",
-    "RecordsConfig",
-    "RunConfig",
-    "ScenesConfig",
-    "Stage1Config",
-    "Stage1ModelConfig",
-    "Stage2Config",
-    "StageConfig",
-    "TaskConfig",
-    "TfdsConfig",
-    "VQConfig",
-    "replace",
-]
-
-
-@dataclass(frozen=True)
-class FSQConfig:
-    """Finite scalar quantization."""
-
-    kind: ClassVar[str] = "fsq"
-
-    levels: tuple[int, ...] = (7, 5, 5, 5, 5)
-    """Levels of each channel; their product is the codebook size."""
-    bound: str = "tan"
-    """How latents are bounded; "tan" is the paper's."""
-
-
-@dataclass(frozen=True)
-class VQConfig:
-    """Vector quantization with running averages, as in UViM."""
-
-    kind: ClassVar[str] = "vq"
-
-    codebook_size: int = 4096
-    """Number of codewords."""
-    code_dim: int = 768
-    """Width of a codeword."""
-    decay: float = 0.995
-    """Of the running counts and sums."""
-    splitting: bool = True
-    """Replace unused codewords by copies of the most used one."""
-    min_count: float = 0.1
-    """Running count below which a codeword is unused."""
-    commitment_weight: float = 0.0
-    """Weight of the commitment loss."""
-
-
-@dataclass(frozen=True)
-class IdentityConfig:
-    """No quantization: stage I alone, as an upper bound."""
-
-    kind: ClassVar[str] = "identity"
-
-    code_dim: int = 5
-    """Width of a code."""
-
-
-QuantizerConfig = FSQConfig | VQConfig | IdentityConfig
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The transformer of a stage."""
-
-    width: int = 768
-    """Width of a token."""
-    encoder_depth: int = 6
-    """Layers of the encoder."""
-    decoder_depth: int = 12
-    """Layers of the decoder."""
-    mlp_width: int = 3072
-    """Hidden width of the MLPs."""
-    num_heads: int = 12
-    """Heads of attention."""
-    patch_size: Size = (16, 16)
-    """Rows and columns of a patch, in pixels."""
-    positions: Literal["learned", "sincos2d"] = "learned"
-    """Position embeddings."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the matrix products; the residual stream, logits and all else stay float32."""
-    attention: Literal["xla", "cudnn"] = "xla"
-    """Attention kernel; "cudnn" needs an NVIDIA GPU and bfloat16."""
-    rematerialize: Literal["nothing", "cheap", "everything"] = "cheap"
-    """What the backward pass computes again instead of keeping it; "cheap": all but products with weights."""
-
-
-@dataclass(frozen=True)
-class Stage1ModelConfig(ModelConfig):
-    """The autoencoder."""
-
-    code_length: int = 256
-    """Positions of the guiding code (stage II has the same); a square number if `resize` is linear."""
-    encoder_context: bool = True
-    """Show the image to the encoder."""
-    decoder_context: bool = True
-    """Show the image to the decoder."""
-    resize: Literal["linear", "learned"] = "linear"
-    """Between patches and code positions."""
-    code_dropout: Literal["random", "ordered", "none"] = "random"
-    """Hide part of the code while training."""
-    head_memory_mb: int = 0
-    """Bound on the heads' logits that are in memory at once, in megabytes; 0: by the device."""
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """The optimizer of a stage."""
-
-    name: Literal["adafactor", "adamw"] = "adafactor"
-    """Adafactor is what UViM uses."""
-    learning_rate: float = 1e-3
-    """Peak learning rate."""
-    weight_decay: float = 1e-5
-    """Decoupled, on kernels, not multiplied by the learning rate but by the schedule."""
-    clip_norm: float = 1.0
-    """Global gradient norm to clip at; 0 for no clipping."""
-    multipliers: tuple[tuple[str, float], ...] = ()
-    """Learning-rate multipliers: pairs of a regular expression on the parameter's path and a
-    factor; the first that matches counts, 0 freezes."""
-
-
-@dataclass(frozen=True)
-class StageConfig:
-    """How a stage is trained."""
-
-    optimizer: OptimizerConfig = OptimizerConfig()
-    """The optimizer."""
-    batch_size: int = 1024
-    """Examples per step, over all devices."""
-    micro_batches: int = 1
-    """Parts of each batch, to save memory; the result is the same but for rounding and code dropout's draws."""
-    steps: int | None = None
-    """Updates in all; give either this or `epochs`."""
-    epochs: float | None = None
-    """Passes over the training data."""
-    warmup_steps: int = 4000
-    """Steps of linear warm-up, before the cosine decay to 0."""
-    average_decay: float = 0.0
-    """Decay of an exponential moving average of the weights, such as 0.999, but at most
-    (1 + t) / (10 + t) after update t = 0, 1, ...; whatever uses the model takes the average. 0: none."""
-
-
-@dataclass(frozen=True)
-class Stage1Config(StageConfig):
-    """Stage I: the autoencoder of the target."""
-
-    model: Stage1ModelConfig = Stage1ModelConfig()
-    """The model."""
-
-
-@dataclass(frozen=True)
-class Stage2Config(StageConfig):
-    """Stage II: the model of the guiding code."""
-
-    model: ModelConfig = ModelConfig(
-        width=1024, encoder_depth=24, decoder_depth=24, mlp_width=4096, num_heads=16
-    )
-    """The model."""
-    pretrained_encoder: str = ""
-    """A ViT of the AugReg or big_vision releases that the image encoder starts from: an .npz file, or
-    its gs://, hf:// or https:// address. Empty: from scratch."""
+if TYPE_CHECKING:
+    AnyTask = TaskConfig
+    AnyData = DataConfig
+    AnyQuantizer = QuantizerConfig
+else:
+    AnyTask, AnyData, AnyQuantizer = map(any_of, (TASKS, SOURCES, QUANTIZERS))
 
 
 @dataclass(frozen=True)
@@ -233,6 +55,29 @@ class EvaluationConfig:
     reference_list: str = ""
     """Colorization: the names of those pictures, in that folder or else in the data."""
 
+    def check(self, prefix: str = "evaluation.") -> None:
+        """Raises ConfigError for a value that cannot be used; `prefix` stands before names in messages."""
+
+        def named(name: str) -> str:
+            return prefix + (name.replace("_", "-") if prefix == "--" else name)
+
+        at_least(1, named("batch_size"), self.batch_size)
+        if self.examples is not None:
+            at_least(1, named("examples"), self.examples)
+        at_least(0, named("temperature"), self.temperature)
+        at_least(0, named("top_k"), self.top_k)
+        require(
+            0 < self.top_p <= 1,
+            f"{named('top_p')} must be above 0 and at most 1, found {self.top_p}",
+        )
+        at_least(1, named("samples"), self.samples)
+        seed(named("seed"), self.seed)
+        require(
+            bool(self.inception) or not (self.reference_folder or self.reference_list),
+            f"{named('reference_folder')} and {named('reference_list')} are for FID, which needs "
+            f"{named('inception')}: give the folder of an Inception SavedModel, or leave them out",
+        )
+
 
 @dataclass(frozen=True)
 class OutputConfig:
@@ -253,16 +98,25 @@ class OutputConfig:
     profile: bool = False
     """Record a JAX profile of a few steps near the start."""
 
+    def check(self) -> None:
+        """Raises ConfigError for a value that cannot be used."""
+        for name in (
+            *("log_every", "evaluate_every"),
+            *("evaluate_examples", "checkpoint_every"),
+        ):
+            at_least(1, f"output.{name}", getattr(self, name))
+        at_least(0, "output.pictures", self.pictures)
+
 
 @dataclass(frozen=True)
 class RunConfig:
     """A run: one task, both stages."""
 
-    task: Annotated[TaskConfig, AvoidSubcommands] = field(default_factory=DepthConfig)
+    task: Annotated[AnyTask, AvoidSubcommands] = field(default_factory=DepthConfig)
     """What is predicted; each has a configuration of its own."""
-    data: Annotated[DataConfig, AvoidSubcommands] = field(default_factory=ScenesConfig)
+    data: Annotated[AnyData, AvoidSubcommands] = field(default_factory=ScenesConfig)
     """What it is learned from; `--source` changes the kind."""
-    quantizer: Annotated[QuantizerConfig, AvoidSubcommands] = field(
+    quantizer: Annotated[AnyQuantizer, AvoidSubcommands] = field(
         default_factory=FSQConfig
     )
     """The bottleneck; `--variant` changes the kind."""
@@ -283,18 +137,3 @@ class RunConfig:
     """Of initialization, data order, augmentation and dropout."""
     loader_threads: int = 0
     """Threads that read and augment; 0 for one per core."""
-
-
-def replace(config, **changes):
-    """A copy with changes; `__` goes a level down: `replace(config, stage1__steps=10)`."""
-    nested: dict[str, dict] = {}
-    flat = {}
-    for name, value in changes.items():
-        head, _, rest = name.partition("__")
-        if rest:
-            nested.setdefault(head, {})[rest] = value
-        else:
-            flat[head] = value
-    for head, inner in nested.items():
-        flat[head] = replace(flat.get(head, getattr(config, head)), **inner)
-    return dataclasses.replace(config, **flat)

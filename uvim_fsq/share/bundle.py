@@ -14,11 +14,12 @@ from typing import Any
 import jax
 
 import uvim_fsq
+from uvim_fsq.fields import replace
 from uvim_fsq.runs.from_bundle import expected_variables
 from uvim_fsq.runs.held import HeldModel, hold
 from uvim_fsq.runs.open import Trained, open_trained
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import RunConfig, replace
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.share.card import model_card
 from uvim_fsq.types import Tree
 from uvim_fsq.weights import bundle

@@ -4,25 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from uvim_fsq.markup import markdown_code
-from uvim_fsq.models.uvim.build import build_quantizer
+from uvim_fsq.models.uvim.settings import ModelConfig
 from uvim_fsq.settings import as_json
-from uvim_fsq.settings.run import (
-    DataConfig,
-    FSQConfig,
-    ModelConfig,
-    RunConfig,
-    ScenesConfig,
-    StageConfig,
-    TfdsConfig,
-    VQConfig,
-)
-
-_FOLDERS = {
-    "folder": "RGB-D frames",
-    "coco": "pictures with panoptic labels in COCO's format",
-    "pictures": "pictures",
-    "records": "packed examples",
-}
+from uvim_fsq.settings.run import RunConfig
+from uvim_fsq.training.settings import StageConfig
 
 
 def model_section(
@@ -33,7 +18,7 @@ def model_section(
         ("works at", f"{size_text(config.task.image_size)} pixels (rows x columns)"),
         *_stages(config, details, counts),
         ("guiding code", f"{config.stage1.model.code_length} indices"),
-        ("quantizer", _quantizer(config)),
+        ("quantizer", config.quantizer.describe()),
     ]
     usage = details.get("codebook_usage")
     if usage and {"usage", "indices"} <= set(usage):
@@ -96,31 +81,16 @@ def _shape(model: ModelConfig) -> str:
     )
 
 
-def _quantizer(config: RunConfig) -> str:
-    quantizer = config.quantizer
-    size = build_quantizer(quantizer).codebook_size
-    if isinstance(quantizer, FSQConfig):
-        levels = " x ".join(map(str, quantizer.levels))
-        return f"FSQ, {size:,} codewords ({levels} levels)"
-    if isinstance(quantizer, VQConfig):
-        splitting = "with" if quantizer.splitting else "without"
-        return (
-            f"VQ, {size:,} codewords of width {quantizer.code_dim}, {splitting} codebook "
-            "splitting"
-        )
-    return f"none: {quantizer.code_dim} continuous channels"
-
-
 def data_section(
     config: RunConfig, details: Mapping[str, Any], counts: Mapping[str, int]
 ) -> str:
     """What the stages were trained on, for how long, and from which weights."""
-    whole = _data_name(config.data)
+    whole = config.data.describe()
     lines = []
     other = details.get("stage1_data")
     if other:
         data = as_json.from_dict({"data": other}).data
-        lines.append(f"Stage I was trained on {_data_name(data)}.")
+        lines.append(f"Stage I was trained on {data.describe()}.")
         lines.append(f"Stage II was trained on {whole}.")
     else:
         lines.append(f"{whole[0].upper()}{whole[1:]}.")
@@ -138,19 +108,6 @@ def data_section(
             f"{markdown_code(config.stage2.pretrained_encoder)}."
         )
     return "## Training data\n\n" + "\n".join(f"- {line}" for line in lines)
-
-
-def _data_name(data: DataConfig) -> str:
-    if isinstance(data, ScenesConfig):
-        return (
-            f"the built-in scenes: {data.train_count:,} rendered rooms of {size_text(data.size)} "
-            "pixels"
-        )
-    if isinstance(data, TfdsConfig):
-        name, split = map(markdown_code, (data.name, data.train_split))
-        return f"{name} of TensorFlow Datasets, split {split}"
-    called = f" called {markdown_code(data.path)}" if data.path else ""
-    return f"a folder of {_FOLDERS[data.kind]}{called}"
 
 
 def _training(stage: StageConfig) -> str:

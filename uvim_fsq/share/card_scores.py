@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from uvim_fsq.evaluation.scoring import Scoring, build_scoring
 from uvim_fsq.evaluation.table import BASELINES, TITLES, summary
 from uvim_fsq.markup import markdown_code
 from uvim_fsq.settings.run import RunConfig
+from uvim_fsq.tasks.scoring import Scoring
 
 
 def headline(config: RunConfig, details: Mapping[str, Any]) -> str:
     """One line with the scores that matter most; empty if they are not known."""
     scores = (details.get("scores") or {}).get("scores") or {}
-    scoring = build_scoring(config.task)
+    scoring = config.task.scoring()
     wanted = {f"{name}/{scoring.headline}" for name in ("greedy", "stage1")}
     without = {f"{name}/{scoring.headline}" for name in BASELINES}
     if not wanted <= set(scores) or not without & set(scores):
@@ -27,7 +27,7 @@ def scores_section(config: RunConfig, details: Mapping[str, Any]) -> str:
     """
     report = details.get("scores") or {}
     scores = report.get("scores") or {}
-    scoring = build_scoring(config.task)
+    scoring = config.task.scoring()
     titles = _titles(scores, scoring)
     if not titles:
         return "## Scores\n\nNot scored yet."

@@ -6,17 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from uvim_fsq.errors import ConfigError
 from uvim_fsq.files import temporary
 from uvim_fsq.markup import json_text
+from uvim_fsq.models.uvim.settings import ModelConfig
+from uvim_fsq.quantizers.settings import VQConfig
 from uvim_fsq.runs.open import Trained
-from uvim_fsq.settings.run import (
-    ConfigError,
-    DepthConfig,
-    ModelConfig,
-    RunConfig,
-    VQConfig,
-)
-from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.types import Tree
 from uvim_fsq.weights.big_vision.names import STAGE1_NAMES, STAGE2_NAMES, Names, publish
 from uvim_fsq.weights.errors import WeightsError
@@ -79,10 +75,7 @@ def public_arguments(config: RunConfig) -> dict[str, Any]:
             f"stage II has {two.encoder_depth} encoder and {two.decoder_depth} decoder layers, and "
             "the public UViM code has one number for both: export a model with as many"
         )
-    result: dict[str, Any] = {"task": config.task.kind}
-    if isinstance(config.task, DepthConfig):
-        task = config.task
-        result |= {"min_depth": task.min_depth, "max_depth": task.max_depth}
+    result = {"task": config.task.kind, **config.task.public_arguments()}
     return result | {
         "stage1": _stage1(config, quantizer),
         "stage2": {
@@ -103,7 +96,7 @@ def _stage1(config: RunConfig, quantizer: VQConfig) -> dict[str, Any]:
     pixels = model.patch_size[0] * model.patch_size[1]
     channels = {
         name: [classes, pixels]
-        for name, classes in sorted(build_task(config.task).channels.items())
+        for name, classes in sorted(config.task.build().channels.items())
     }
     return {
         "inputs": channels,

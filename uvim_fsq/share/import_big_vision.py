@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uvim_fsq.data.coco.categories import COCO_CATEGORIES
+from uvim_fsq.errors import ConfigError
+from uvim_fsq.fields import replace
+from uvim_fsq.quantizers.settings import VQConfig
 from uvim_fsq.runs.open import expected_variables
-from uvim_fsq.settings.run import (
-    CategoryConfig,
-    ConfigError,
-    RunConfig,
-    VQConfig,
-    replace,
-)
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.share.bundle import write_model
+from uvim_fsq.tasks.panoptic.settings import CategoryConfig
 from uvim_fsq.types import Category, Tree
 from uvim_fsq.weights.big_vision.names import (
     STAGE1_NAMES,

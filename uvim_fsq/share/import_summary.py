@@ -2,13 +2,9 @@
 
 from collections.abc import Mapping
 
-from uvim_fsq.settings.run import (
-    DepthConfig,
-    ModelConfig,
-    PanopticConfig,
-    RunConfig,
-    VQConfig,
-)
+from uvim_fsq.models.uvim.settings import ModelConfig
+from uvim_fsq.quantizers.settings import VQConfig
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.share.import_big_vision import Checkpoints
 
 
@@ -25,7 +21,7 @@ def summary(
     model, quantizer = config.stage1.model, config.quantizer
     assert isinstance(quantizer, VQConfig)
     rows = [
-        ("task", _task(config)),
+        ("task", config.task.describe()),
         ("image", "{} x {} pixels".format(*config.task.image_size)),
         (
             "code",
@@ -48,21 +44,6 @@ def summary(
             text = ", ".join(f"{name}/ ({n})" for name, n in sorted(ignored.items()))
             rows.append(("ignored", f"{text}, of {checkpoints.paths[stage].name}"))
     return [f"{name:<9} {text}" for name, text in rows]
-
-
-def _task(config: RunConfig) -> str:
-    task = config.task
-    if isinstance(task, DepthConfig):
-        return (
-            f"depth, {task.bins} bins from {task.min_depth:g} to {task.max_depth:g} m"
-        )
-    if isinstance(task, PanopticConfig):
-        named = f"{len(task.categories)} named" if task.categories else "without names"
-        return (
-            f"panoptic, {task.classes} classes, void included ({named}), "
-            f"{task.instances} instances"
-        )
-    return task.kind
 
 
 def _transformer(model: ModelConfig) -> str:

@@ -1,14 +1,13 @@
 """What every task is: a protocol between labels, the model's outputs and scores."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from uvim_fsq.data.loader import Transform
+from uvim_fsq.fields import Size
 from uvim_fsq.types import Array, Example
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
 
 
 class TaskError(ValueError):
@@ -53,6 +52,11 @@ class Task(Protocol):
     @property
     def averages(self) -> bool:
         """Whether the mean of several predictions is a prediction."""
+        ...
+
+    @property
+    def file_options(self) -> Sequence[str]:
+        """What may be chosen of the files of predictions: names of arguments of `files`."""
         ...
 
     def preprocess(
@@ -100,7 +104,26 @@ class Task(Protocol):
         """The part of a source's reference that is scored, with its `image` and its `size`."""
         ...
 
+    def left_out(self) -> str | None:
+        """A sentence on what was lost of the labels that were prepared; None if nothing was."""
+        ...
+
+    @property
+    def files(self) -> Callable[..., Any]:
+        """Makes the files of predictions, see `uvim_fsq.tasks.files.PredictionFiles`."""
+        ...
+
     def visualize(self, image: np.ndarray, prediction: Any) -> np.ndarray:
         """A picture for the eye, uint8 (h w 3), of a restored prediction or a target, at the size
         of `image` (h w 3, uint8)."""
         ...
+
+
+def example_transform(task: Task, *, train: bool) -> Transform:
+    """What the loader's threads make of an example, augmented if it is to be trained on."""
+
+    def transform(example, generator: np.random.Generator) -> dict[str, np.ndarray]:
+        prepared = task.preprocess(example, generator, train=train)
+        return {"image": prepared["image"], "planes": task.encode(prepared["target"])}
+
+    return transform

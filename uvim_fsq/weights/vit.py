@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import scipy.ndimage
 
-from uvim_fsq.nn.patches import Size
+from uvim_fsq.fields import Size
 from uvim_fsq.types import Float
 from uvim_fsq.weights.big_vision.names import find
 from uvim_fsq.weights.errors import WeightsError

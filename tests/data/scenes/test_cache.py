@@ -11,8 +11,9 @@ import pytest
 
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.scenes import cache as scene_cache
+from uvim_fsq.data.scenes import prepare
 from uvim_fsq.data.scenes.cache import Stream, default_cache_dir
-from uvim_fsq.data.scenes.source import Scenes, prepare
+from uvim_fsq.data.scenes.source import Scenes
 
 SIZE = (16, 16)
 

@@ -16,8 +16,7 @@ from uvim_fsq.models.uvim import build as objects
 from uvim_fsq.models.uvim.objectives import codebook_update, target_encoder
 from uvim_fsq.models.uvim.stage1.objective import stage1_loss
 from uvim_fsq.models.uvim.stage2.objective import stage2_loss
-from uvim_fsq.settings.run import replace
-from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.settings import replace
 from uvim_fsq.training.state import create_state
 from uvim_fsq.training.step import make_step
 
@@ -63,7 +62,7 @@ def batches(task, count):
 def build(stage, variant, micro_batches=1, average_decay=0.0, **model_settings):
     """(step, state, frozen, task) before the first step."""
     config = settings(variant, **model_settings)
-    task = build_task(config.task)
+    task = config.task.build()
     stage1 = objects.build_stage1(config, task)
     frozen = {}
     variables = dict(

@@ -13,8 +13,8 @@ from uvim_fsq.models.uvim.buildable import (
     on_this_machine,
 )
 from uvim_fsq.runs.train import train
+from uvim_fsq.settings import ConfigError, replace
 from uvim_fsq.settings.check import check
-from uvim_fsq.settings.run import ConfigError, replace
 
 
 def _config(**changes):

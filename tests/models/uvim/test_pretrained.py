@@ -14,7 +14,7 @@ from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.pretrained import check_pretrained, with_pretrained_encoder
 from uvim_fsq.models.uvim.stage2.model import Stage2Model
 from uvim_fsq.nn.patches import grid_size
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 from uvim_fsq.weights.big_vision.names import STAGE2_NAMES, find
 from uvim_fsq.weights.errors import WeightsError
 

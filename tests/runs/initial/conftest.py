@@ -12,7 +12,7 @@ from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.initial import initial_weights
 from uvim_fsq.runs.initial_plan import flatten
 from uvim_fsq.runs.open import expected_variables
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 from uvim_fsq.share.bundle import write_model
 
 

@@ -8,7 +8,7 @@ import pytest
 from configs import panoptic
 from configs.depth import get_config
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings.run import CategoryConfig, ConfigError, FSQConfig, replace
+from uvim_fsq.settings import CategoryConfig, ConfigError, FSQConfig, replace
 from uvim_fsq.weights.errors import WeightsError
 
 

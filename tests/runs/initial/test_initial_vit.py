@@ -8,7 +8,7 @@ import pytest
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.initial import initial_weights
 from uvim_fsq.runs.initial_plan import flatten
-from uvim_fsq.settings.run import replace
+from uvim_fsq.settings import replace
 from uvim_fsq.weights.errors import WeightsError
 
 

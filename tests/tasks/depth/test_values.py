@@ -8,9 +8,8 @@ from evaluators.depth import DepthEvaluator
 from evaluators.errors import ScoreError
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders.rgbd import RgbdFolder
-from uvim_fsq.settings.run import DepthConfig
+from uvim_fsq.settings import DepthConfig
 from uvim_fsq.tasks.depth.values import look_at_depth
-from uvim_fsq.tasks.registry import build_task, check_source
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +38,7 @@ def test_median_valid_share_and_share_beyond_are_said(tmp_path, capsys):
     depth = np.rint(METRES * 1000).astype(np.uint16)
     depth[0] = 0
     depth[-1, :6] = 20_000
-    check_source(DepthConfig(), folder(tmp_path, depth), "train")
+    DepthConfig().check_source(folder(tmp_path, depth), "train")
     (line,) = capsys.readouterr().out.splitlines()
     assert "depth of train: median 2.47 m, from 0.961 m to 20 m" in line
     assert "87.5 % of pixels are valid, 7.1 % of the valid at or beyond 10 m" in line
@@ -89,7 +88,7 @@ def test_depth_that_cannot_be_is_refused_with_what_to_set(
     tmp_path, depth, options, said
 ):
     with pytest.raises(DataError, match=f"3 of 3 examples looked at: .*{said}"):
-        check_source(DepthConfig(), folder(tmp_path, depth, **options), "train")
+        DepthConfig().check_source(folder(tmp_path, depth, **options), "train")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +106,7 @@ def test_depth_that_is_odd_and_may_be_right_is_warned_of(
     if said is None:
         depth = np.kron(depth, np.ones((8, 8))) * (np.indices((64, 96)).sum(0) % 2)
         said = "only 0.5 % of pixels have depth"
-    check_source(task, folder(tmp_path, depth), "train")
+    task.check_source(folder(tmp_path, depth), "train")
     assert said in capsys.readouterr().out
 
 
@@ -115,18 +114,18 @@ def test_largest_number_of_sixteen_bits_is_missing_where_it_is_beyond(tmp_path, 
     depth = np.rint(METRES * 1000).astype(np.uint16)
     depth[:4] = 65535
     source = folder(tmp_path, depth)
-    check_source(DepthConfig(), source, "train")
+    DepthConfig().check_source(source, "train")
     said = capsys.readouterr().out
     assert "50.0 % of pixels are valid, 50.0 % hold 65535, 0.0 % of the valid" in said
     assert "WARNING: 50.0 % of pixels hold the largest number" in said
     sizes = {"image_size": (8, 12), "crop_area": (1.0, 1.0), "flip": False}
     generator = np.random.default_rng(0)
     for train in (True, False):
-        task = build_task(DepthConfig(**sizes))
+        task = DepthConfig(**sizes).build()
         target = task.preprocess(source[0], generator, train)["target"]
         assert target[:4].max() == 0 and target[4:].min() > 2
     assert task.reference(source.reference(0))["depth"][:4].max() == 0
-    far = build_task(DepthConfig(**sizes, max_depth=80.0))
+    far = DepthConfig(**sizes, max_depth=80.0).build()
     target = far.preprocess(source[0], generator, train=False)["target"]
     np.testing.assert_allclose(target[:4], 65.535)
 

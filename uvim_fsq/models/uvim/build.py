@@ -5,40 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 from flax.core import FrozenDict
 
+from uvim_fsq.models.uvim.settings import ModelConfig
 from uvim_fsq.models.uvim.stage1.model import Stage1Model
 from uvim_fsq.models.uvim.stage2.model import Stage2Model
 from uvim_fsq.nn.transformer import is_stacked
-from uvim_fsq.quantizers import FSQ, VQ, Identity, Quantizer
-from uvim_fsq.settings.run import (
-    FSQConfig,
-    IdentityConfig,
-    ModelConfig,
-    RunConfig,
-    StageConfig,
-    VQConfig,
-)
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.tasks.base import Task
 from uvim_fsq.training.optimizer import Optimizer, adafactor, adamw, make_optimizer
-from uvim_fsq.training.schedule import Schedule, cosine, steps_from_epochs
+from uvim_fsq.training.schedule import Schedule, cosine
+from uvim_fsq.training.settings import StageConfig
 from uvim_fsq.types import Array, DType, Tree
 
 MEGABYTE = 2**20
-
-
-def build_quantizer(config: FSQConfig | VQConfig | IdentityConfig) -> Quantizer:
-    """The bottleneck."""
-    if isinstance(config, FSQConfig):
-        return FSQ(levels=config.levels, bound=config.bound)
-    if isinstance(config, VQConfig):
-        return VQ(
-            codebook_size=config.codebook_size,
-            code_dim=config.code_dim,
-            decay=config.decay,
-            splitting=config.splitting,
-            min_count=config.min_count,
-            commitment_weight=config.commitment_weight,
-        )
-    return Identity(code_dim=config.code_dim)
 
 
 def _transformer(config: ModelConfig) -> dict:
@@ -67,7 +45,7 @@ def build_stage1(config: RunConfig, task: Task) -> Stage1Model:
         channels=FrozenDict(
             task.channels
         ),  # Hashable: models are static arguments of jit.
-        quantizer=build_quantizer(config.quantizer),
+        quantizer=config.quantizer.build(),
         image_size=config.task.image_size,
         code_length=model.code_length,
         encoder_context=model.encoder_context,
@@ -84,7 +62,7 @@ def build_stage2(config: RunConfig) -> Stage2Model:
     Raises:
       ValueError: if the bottleneck has no codebook to model.
     """
-    codebook_size = build_quantizer(config.quantizer).codebook_size
+    codebook_size = config.quantizer.build().codebook_size
     if codebook_size is None:
         raise ValueError(
             "stage II models the indices of a codebook, and the identity quantizer has none: "
@@ -130,14 +108,6 @@ def head_chunk_bytes(config: RunConfig) -> int:
     if config.stage1.model.head_memory_mb:
         return config.stage1.model.head_memory_mb * MEGABYTE
     return (4 if jax.default_backend() == "cpu" else ACCELERATOR_HEAD_MB) * MEGABYTE
-
-
-def total_steps(stage: StageConfig, examples: int) -> int:
-    """Updates of a stage, given outright or as epochs over so many examples."""
-    if stage.steps is not None:
-        return stage.steps
-    assert stage.epochs is not None
-    return steps_from_epochs(stage.epochs, examples, stage.batch_size)
 
 
 def build_optimizer(stage: StageConfig, steps: int) -> tuple[Optimizer, Schedule]:

@@ -6,18 +6,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from uvim_fsq.fields import WHOLE_LIMIT
+from uvim_fsq.errors import ConfigError
+from uvim_fsq.fields import WHOLE_LIMIT, replace
 from uvim_fsq.models.uvim import build
+from uvim_fsq.models.uvim.settings import ModelConfig
 from uvim_fsq.nn.attention import cudnn_refusal
-from uvim_fsq.settings.run import (
-    ConfigError,
-    ModelConfig,
-    PanopticConfig,
-    RunConfig,
-    StageConfig,
-    replace,
-)
-from uvim_fsq.tasks.registry import build_task
+from uvim_fsq.settings.run import RunConfig
+from uvim_fsq.training.settings import StageConfig
 
 _log = logging.getLogger(__name__)
 
@@ -62,13 +57,11 @@ def _attention_refusal(model: ModelConfig) -> str | None:
 
 
 def _check_multipliers(name: str, config: RunConfig, number: int) -> None:
-    if isinstance(config.task, PanopticConfig) and not config.task.classes:
-        config = replace(
-            config, task__classes=2
-        )  # Not known yet, and no pattern's concern.
+    # Not all of it is known yet, and no pattern asks for it.
+    config = replace(config, task=config.task.of_any_source())
     key = jax.random.key(0)
     if number == 1:
-        task = build_task(config.task)
+        task = config.task.build()
         stage1 = build.build_stage1(config, task)
         shapes = jax.eval_shape(lambda key: build.init_stage1(stage1, task, key), key)
     else:
@@ -92,7 +85,7 @@ def check_length(name: str, stage: StageConfig, examples: int) -> None:
     Raises:
       ConfigError: if its epochs are more steps than can be counted, or fewer than its warm-up.
     """
-    steps = build.total_steps(stage, examples)
+    steps = stage.total_steps(examples)
     if steps > WHOLE_LIMIT:
         raise ConfigError(
             f"{name}.epochs {stage.epochs:g} over {examples} examples are more than "

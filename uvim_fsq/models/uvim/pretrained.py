@@ -5,9 +5,10 @@ from pathlib import Path
 import flax.traverse_util
 import jax.numpy as jnp
 
+from uvim_fsq.fields import Size
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.stage2.model import Stage2Model
-from uvim_fsq.nn.patches import Size, grid_size
+from uvim_fsq.nn.patches import grid_size
 from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.types import Tree
 from uvim_fsq.weights import vit

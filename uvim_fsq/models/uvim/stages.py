@@ -19,8 +19,9 @@ from uvim_fsq.models.uvim.validation import (
 from uvim_fsq.runs.directory import RunDirectory, StageDirectory
 from uvim_fsq.runs.initial import InitialWeights
 from uvim_fsq.runs.load import FrozenStage1
-from uvim_fsq.settings.run import RunConfig, StageConfig
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.tasks.base import Task
+from uvim_fsq.training.settings import StageConfig
 from uvim_fsq.types import Tree
 
 

@@ -22,8 +22,7 @@ from uvim_fsq.models.uvim.stage2.objective import stage2_loss
 from uvim_fsq.models.uvim.stage2.sampling import Sampling
 from uvim_fsq.runs.load import FrozenStage1
 from uvim_fsq.settings.run import RunConfig
-from uvim_fsq.tasks.base import Task
-from uvim_fsq.tasks.registry import example_transform
+from uvim_fsq.tasks.base import Task, example_transform
 from uvim_fsq.training.state import TrainState
 from uvim_fsq.training.writers import TensorBoard
 from uvim_fsq.types import Tree

@@ -15,7 +15,9 @@ from uvim_fsq.data.transforms import (
     resize_bilinear,
     to_gray,
 )
-from uvim_fsq.tasks.base import Size, TaskError
+from uvim_fsq.fields import Size
+from uvim_fsq.tasks.base import TaskError
+from uvim_fsq.tasks.colorization.files import ColorFiles
 from uvim_fsq.types import Array, Example, Float, Shaped, UInt8
 
 # Large photographs are coloured in strips: a processor's cache holds one, memory need not hold all.
@@ -46,6 +48,7 @@ class ColorizationTask:
 
     default_temperature = 1.0
     averages = True
+    file_options = ("keep_luminance",)
 
     def __init__(
         self,
@@ -142,6 +145,14 @@ class ColorizationTask:
             "color": _coltran_color(part),
             "size": tuple(self.image_size),
         }
+
+    def left_out(self) -> str | None:
+        """Nothing is."""
+        return None
+
+    def files(self, keep_luminance: bool = False) -> ColorFiles:
+        """The files of predictions, see `ColorFiles`."""
+        return ColorFiles(self, keep_luminance)
 
     def visualize(
         self, image: np.ndarray, prediction: Float[np.ndarray, "h w 3"]

@@ -16,8 +16,10 @@ from uvim_fsq.data.transforms import (
     resize_labels,
     resize_nearest,
 )
+from uvim_fsq.fields import Size
 from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
-from uvim_fsq.tasks.base import Size, TaskError
+from uvim_fsq.tasks.base import TaskError
+from uvim_fsq.tasks.depth.files import DepthFiles
 from uvim_fsq.types import Array, Example, Float, Int, Num, UInt8
 
 NYU_SIZE = (480, 640)
@@ -56,6 +58,7 @@ class DepthTask:
 
     default_temperature = 0.0
     averages = True
+    file_options = ("format",)
 
     def __init__(
         self,
@@ -158,6 +161,14 @@ class DepthTask:
         box = self._evaluation_box(depth.shape)
         depth, image = crop(depth, box), crop(reference["image"], box)
         return {**reference, "image": image, "depth": depth, "size": depth.shape}
+
+    def left_out(self) -> str | None:
+        """Nothing is."""
+        return None
+
+    def files(self, format: str = "png") -> DepthFiles:
+        """The files of predictions, see `DepthFiles`."""
+        return DepthFiles(self, format)
 
     def visualize(
         self, image: UInt8[np.ndarray, "h w 3"], prediction: Num[np.ndarray, "h w"]

@@ -18,7 +18,7 @@ import numpy as np
 from uvim_fsq.data.base import Source
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.spread import spread
-from uvim_fsq.settings.run import DepthConfig
+from uvim_fsq.tasks.depth.settings import DepthConfig
 from uvim_fsq.tasks.depth.task import known_depth
 
 EXAMPLES = 64

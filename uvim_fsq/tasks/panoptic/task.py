@@ -15,8 +15,9 @@ from uvim_fsq.data.transforms import (
     resize_labels,
     resize_nearest,
 )
+from uvim_fsq.fields import Size
 from uvim_fsq.nn.cross_entropy import softmax_cross_entropy
-from uvim_fsq.tasks.base import Size, TaskError
+from uvim_fsq.tasks.base import TaskError
 from uvim_fsq.tasks.panoptic.canonical import (
     Segments,
     canonical_numbers,
@@ -24,6 +25,7 @@ from uvim_fsq.tasks.panoptic.canonical import (
     keep_largest,
 )
 from uvim_fsq.tasks.panoptic.decode import one_class_per_instance
+from uvim_fsq.tasks.panoptic.files import PanopticFiles
 from uvim_fsq.tasks.panoptic.overlay import overlay
 from uvim_fsq.types import Array, Category, Example, Float, Int, UInt8
 
@@ -53,6 +55,7 @@ class PanopticTask:
 
     default_temperature = 0.0
     averages = False
+    file_options = ()
 
     def __init__(
         self,
@@ -185,6 +188,20 @@ class PanopticTask:
         """The whole picture is scored: the reference as it is, with its `size`."""
         _check_same_size(reference)
         return {**reference, "size": reference["panoptic"].shape}
+
+    def left_out(self) -> str | None:
+        """A sentence on the segments that had no slot; None if all had."""
+        if not self.overflow.pictures:
+            return None
+        return (
+            f"{self.overflow.segments} segments of {self.overflow.pictures} pictures became void, "
+            f"because they had more than the {self.channels['instances'] - 1} that --task.instances "
+            "allows (pictures count each time they were read)"
+        )
+
+    def files(self) -> PanopticFiles:
+        """The files of predictions, see `PanopticFiles`."""
+        return PanopticFiles(self)
 
     def visualize(
         self, image: UInt8[np.ndarray, "h w 3"], prediction: Mapping[str, Any]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from uvim_fsq.nn.patches import Size
+from uvim_fsq.fields import Size
 from uvim_fsq.weights.big_vision.names import (
     STAGE1_NAMES,
     STAGE2_NAMES,

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from uvim_fsq.nn.patches import Size
-from uvim_fsq.settings.run import ConfigError
+from uvim_fsq.errors import ConfigError
+from uvim_fsq.fields import Size
 from uvim_fsq.weights.big_vision.shapes import Stage1Shape, Stage2Shape
 from uvim_fsq.weights.errors import WeightsError
 

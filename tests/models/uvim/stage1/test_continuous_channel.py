@@ -11,8 +11,8 @@ from uvim_fsq.models.uvim.inference import Inference
 from uvim_fsq.models.uvim.stage1.model import Stage1Model
 from uvim_fsq.models.uvim.stage1.objective import stage1_loss
 from uvim_fsq.quantizers import FSQ
+from uvim_fsq.tasks.base import example_transform
 from uvim_fsq.tasks.colorization.task import ColorizationTask
-from uvim_fsq.tasks.registry import example_transform
 from uvim_fsq.training.optimizer import adamw, make_optimizer
 from uvim_fsq.training.schedule import cosine
 from uvim_fsq.training.state import create_state

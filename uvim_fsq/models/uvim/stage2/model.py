@@ -3,8 +3,9 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from uvim_fsq.fields import Size
 from uvim_fsq.nn.decoder import DecoderBlock
-from uvim_fsq.nn.patches import PatchEmbedding, Size, grid_size
+from uvim_fsq.nn.patches import PatchEmbedding, grid_size
 from uvim_fsq.nn.positions import PositionEmbedding
 from uvim_fsq.nn.products import summed_product
 from uvim_fsq.nn.transformer import Transformer, layer_norm, scan_layers
