@@ -55,7 +55,10 @@ def test_other_data_and_a_few_of_them(run, tmp_path):
     [
         (["--limit", "0"], "limit must be at least 1, found 0"),
         (["--limits", "3"], "did you mean --limit"),
-        (["--part", "both"], "there is no 'both': there are train, validation, test, all"),
+        (
+            ["--part", "both"],
+            "there is no 'both': there are train, validation, test, all",
+        ),
         (["--evaluation.samples", "2"], "there is no option --evaluation.samples"),
         (["--data.path", "x"], "add --source folder"),
         (["--source", "folder"], "add --data.path FOLDER"),
