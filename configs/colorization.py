@@ -6,7 +6,7 @@
 
 preset      data                     hardware      time         score (docs/results.md)
 tiny        16 scenes, 16 px         2 cores       seconds      not a score (for tests)
-quickstart  16,000 scenes, 32 px     2 cores       minutes      PSNR 26.5 dB with 1,000 steps of stage II (grey: 24.0)
+quickstart  16,000 scenes, 32 px     2 cores       8 min        PSNR 26.7 dB (grey: 24.0)
 midsize     16,000 scenes, 128 px    2 cores       not yet run
 folder      pictures, 64 px          2 cores       minutes      no score on record
 small       ImageNet, 256 px         a 24 GB GPU   [3 days]     not yet run

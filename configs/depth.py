@@ -6,7 +6,7 @@
 
 preset      data                       hardware      time         RMSE, m (greedy; docs/results.md)
 tiny        16 scenes, 16 px           2 cores       seconds      not a score (for tests)
-quickstart  16,000 scenes, 32 px       2 cores       minutes      0.768 with 1,000 steps of stage II (per-pixel mean 1.013)
+quickstart  16,000 scenes, 32 px       2 cores       10 min       0.629 (per-pixel mean 1.013)
 midsize     16,000 scenes, 128 px      2 cores       not yet run
 folder      RGB-D frames, 48 x 64 px   2 cores       under 40 min 1.446 on 696 NYU frames (constant 1.236)
 small       NYU Depth v2, 256 px       a 24 GB GPU   [11 h]       not yet run

@@ -6,7 +6,7 @@
 
 preset      data                     hardware      time         PQ (greedy; docs/results.md)
 tiny        16 scenes, 16 px         2 cores       seconds      not a score (for tests)
-quickstart  16,000 scenes, 32 px     2 cores       minutes      13.5 with 2,000 + 1,000 steps (most frequent class: 7.3)
+quickstart  16,000 scenes, 32 px     2 cores       9 min        15.8 (most frequent class: 7.3)
 midsize     16,000 scenes, 128 px    2 cores       not yet run
 folder      COCO format, 64 px       2 cores       minutes      no score on record
 small       COCO 2017, 256 px        a 24 GB GPU   [2 days]     not yet run

@@ -2,6 +2,7 @@
 
 import json
 import time
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -152,8 +153,11 @@ def test_sources_by_kind_and_place(tmp_path, monkeypatch):
     for spec in ("scenes", "scenes=x", "folder=", "flder=a", "tfds"):
         with pytest.raises(ConfigError, match="expected KIND=PLACE"):
             loader.open_source(spec)
+    # Packed data want their package first.
+    packed = "nowhere" if find_spec("array_record") else "array-record"
     for kind in ("folder", "coco", "pictures", "records"):
-        with pytest.raises(DataError, match="nowhere"):
+        message = packed if kind == "records" else "nowhere"
+        with pytest.raises(DataError, match=message):
             loader.open_source(f"{kind}={tmp_path / 'nowhere'}")
     with pytest.raises(DataError, match="nyu_depth_v2"):
         loader.open_source(f"tfds=nyu_depth_v2@{tmp_path}")

@@ -70,7 +70,13 @@ def start_of(stage, variant):
 
 
 @pytest.mark.parametrize(
-    "stage, variant", [(1, "fsq"), (1, "vq"), (1, "vq_no_split"), (2, "fsq")]
+    "stage, variant",
+    [
+        (1, "vq"),
+        (2, "fsq"),
+        pytest.param(1, "fsq", marks=pytest.mark.slow),
+        pytest.param(1, "vq_no_split", marks=pytest.mark.slow),
+    ],
 )
 def test_four_micro_batches_are_one_batch(stage, variant):
     """Loss, gradient norm, parameters, their average and the codebook, after each of three steps."""
