@@ -36,12 +36,6 @@ MAY_IMPORT = {
     "weights.big_vision.sizes": (*PLAIN, "nn", "weights"),
     "tasks": (*PLAIN, "nn.cross_entropy", "data", "evaluators"),
     "models": (*SCIENCE, "tasks", "evaluators"),
-    # To be loosened from a whole run's settings, and from the run's folder.
-    "models.uvim.build": (*SCIENCE, "models", "tasks", "settings.run"),
-    "models.uvim.buildable": (*SCIENCE, "models", "tasks", "settings.run"),
-    "models.uvim.pretrained": (*SCIENCE, "models", "tasks", "settings.run"),
-    "models.uvim.stages": (*MODELS, "runs"),
-    "models.uvim.validation": (*MODELS, "runs.load"),
     "models.uvim.stage1": ("types", "fields", "nn", "quantizers", "data.transforms"),
     "models.uvim.stage2": ("types", "fields", "nn", "quantizers", "data.transforms"),
     "settings": ("errors", "fields", "files", "*.settings", "*.registry"),

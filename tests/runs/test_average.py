@@ -9,11 +9,12 @@ import pytest
 
 from configs.depth import get_config
 from uvim_fsq.models.uvim import build
+from uvim_fsq.models.uvim.build import FrozenStage1
 from uvim_fsq.models.uvim.objectives import target_encoder
 from uvim_fsq.models.uvim.validation import stage1_validation, stage2_validation
 from uvim_fsq.runs import job
 from uvim_fsq.runs.directory import tree_hash
-from uvim_fsq.runs.load import FrozenStage1, load_frozen_stage1, load_inference
+from uvim_fsq.runs.load import load_frozen_stage1, load_inference
 from uvim_fsq.runs.open import open_trained
 from uvim_fsq.runs.train import train
 from uvim_fsq.settings import ConfigError, replace
@@ -154,8 +155,9 @@ def test_validation_takes_the_average(run, config, tmp_path):
 
 
 def _validation(number, config, task, stage1: FrozenStage1, source):
+    watched = job.watched_of(config, source)
     if number == 1:
-        return stage1_validation(config, task, stage1.model, source)
+        return stage1_validation(config, task, stage1.model, watched)
     encode = target_encoder(stage1.model)
     model = build.build_stage2(config)
-    return stage2_validation(config, task, stage1, model, encode, source)
+    return stage2_validation(config, task, stage1, model, encode, watched)

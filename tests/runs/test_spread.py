@@ -10,6 +10,7 @@ from uvim_fsq.evaluation.baselines import training_targets
 from uvim_fsq.evaluation.predictions import Predictions
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.validation import stage1_validation
+from uvim_fsq.runs.job import watched_of
 from uvim_fsq.runs.load import load_inference
 from uvim_fsq.runs.open import open_trained
 from uvim_fsq.settings import replace
@@ -109,7 +110,9 @@ def test_validation_and_baselines_look_at_all_scenes(model, tmp_path):
     config, inference = model
     source = Video(1000, 10)
     config = replace(config, output__evaluate_examples=20, output__pictures=0)
-    validation = stage1_validation(config, inference.task, inference.stage1, source)
+    validation = stage1_validation(
+        config, inference.task, inference.stage1, watched_of(config, source)
+    )
 
     optimizer, _ = build.build_optimizer(config.stage1, 10)
     state = create_state(inference.variables1["params"], {}, optimizer)

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from uvim_fsq.data.loader import training_batches
 from uvim_fsq.errors import ConfigError
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.stages import StageJob
-from uvim_fsq.runs.directory import write_json
+from uvim_fsq.models.uvim.validation import Watched
+from uvim_fsq.runs.directory import StageDirectory, write_json
+from uvim_fsq.runs.initial import InitialWeights
 from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.tasks.base import Task, example_transform
 from uvim_fsq.training.checkpoint import Checkpoints
@@ -28,6 +30,7 @@ from uvim_fsq.training.hooks import (
     profile_hook,
 )
 from uvim_fsq.training.loop import run_loop
+from uvim_fsq.training.optimizer import Optimizer
 from uvim_fsq.training.progress import Progress, duration
 from uvim_fsq.training.signals import Interrupted, StopSignals
 from uvim_fsq.training.state import abstract_state, create_state
@@ -35,19 +38,41 @@ from uvim_fsq.training.step import make_step, replicated
 from uvim_fsq.training.writers import JsonLines, TensorBoard, read_json_lines
 
 
+def watched_of(config: RunConfig, source: Source) -> Watched:
+    """What the settings of a run look at in the validation part while it trains."""
+    return Watched(
+        source,
+        config.output.evaluate_examples,
+        config.evaluation.batch_size,
+        config.output.pictures,
+        config.loader_threads or None,
+    )
+
+
 def run_job(
     job: StageJob,
+    directory: StageDirectory,
+    initial: InitialWeights,
     config: RunConfig,
     task: Task,
-    sources: Mapping[str, Source],
+    source: Source,
     stop: StopSignals,
 ) -> None:
     """Trains to the last step, from the last checkpoint if there is one.
 
+    Args:
+      job: what is trained.
+      directory: where it is kept.
+      initial: what it starts from.
+      config: the run's settings, for its output.
+      task: makes batches of the source's examples.
+      source: to train on.
+      stop: asked after every step.
+
     Raises:
       Interrupted: once all is written, if `stop`, which the caller entered, is asked for.
     """
-    steps = job.stage.total_steps(len(sources["train"]))
+    steps = job.stage.total_steps(len(source))
     optimizer, learning_rate = build.build_optimizer(job.stage, steps)
     step = make_step(
         job.loss_function,
@@ -59,29 +84,31 @@ def run_job(
         micro_batches=job.stage.micro_batches,
         average_decay=job.stage.average_decay,
     )
-    done = job.directory.done
+    done = directory.done
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(
-            Checkpoints(job.directory.checkpoints, metadata=job.record)
+            Checkpoints(directory.checkpoints, metadata=job.record)
         )
-        state = _start(job, optimizer, checkpoints, replicated(step.mesh))
+        state = _start(
+            job, directory, initial, optimizer, checkpoints, replicated(step.mesh)
+        )
         first = int(state.step)
         if stop.requested is not None:
             raise Interrupted(stop.requested, first)
         if first >= steps and done.exists():
-            print(
-                f"{job.name}: all {steps} steps are done already ({job.directory.path})"
-            )
+            print(f"{job.name}: all {steps} steps are done already ({directory.path})")
             return
         done.unlink(missing_ok=True)  # Left by a checkpoint that is gone.
         if first:
             print(f"{job.name}: continuing after step {first} of {steps}")
         # Whatever looks at them while training finds them where the step does.
         job = dataclasses.replace(job, frozen=step.replicate(job.frozen))
-        log = _Log.read(job.directory.metrics, first)
-        hooks = _hooks(job, config, checkpoints, first, steps, log, stop, stack)
+        log = _Log.read(directory.metrics, first)
+        hooks = _hooks(
+            job, directory, config, checkpoints, first, steps, log, stop, stack
+        )
         batches = stack.enter_context(
-            contextlib.closing(_batches(job, config, task, sources["train"], first))
+            contextlib.closing(_batches(job, config, task, source, first))
         )
         began = time.monotonic()
         run_loop(
@@ -110,6 +137,7 @@ def run_job(
 
 def _hooks(
     job: StageJob,
+    directory: StageDirectory,
     config: RunConfig,
     checkpoints: Checkpoints,
     first: int,
@@ -120,9 +148,9 @@ def _hooks(
 ) -> list[Hook]:
     """Logs, validation, checkpoints and profile; the stack closes what they write to."""
     output = config.output
-    tensorboard = TensorBoard(job.directory.path / "tensorboard", resume_step=first)
+    tensorboard = TensorBoard(directory.path / "tensorboard", resume_step=first)
     writers = [
-        stack.enter_context(JsonLines(job.directory.metrics, resume_step=first)),
+        stack.enter_context(JsonLines(directory.metrics, resume_step=first)),
         stack.enter_context(tensorboard),
         stack.enter_context(Progress(job.name, steps, first_step=first)),
     ]
@@ -149,7 +177,7 @@ def _hooks(
         ),
     ]
     if output.profile:
-        hooks.append(profile_hook(job.directory.path / "profile", first + 10))
+        hooks.append(profile_hook(directory.path / "profile", first + 10))
     return hooks
 
 
@@ -193,7 +221,14 @@ def _batches(
     )
 
 
-def _start(job: StageJob, optimizer, checkpoints: Checkpoints, sharding):
+def _start(
+    job: StageJob,
+    directory: StageDirectory,
+    initial: InitialWeights,
+    optimizer: Optimizer,
+    checkpoints: Checkpoints,
+    sharding,
+):
     """The state of the last checkpoint, or a fresh one."""
     key = jax.random.key(job.seed)
     averaged = job.stage.average_decay > 0
@@ -203,14 +238,14 @@ def _start(job: StageJob, optimizer, checkpoints: Checkpoints, sharding):
         abstract_state(params, shapes, optimizer, averaged=averaged), sharding
     )
     if restored is None:
-        variables = dict(job.initial(jax.jit(job.init)(key), job.directory))
+        variables = dict(initial(jax.jit(job.init)(key), directory))
         params = variables.pop("params")
         return create_state(params, variables, optimizer, averaged=averaged)
     state, metadata = restored
     found = {name: metadata.get(name) for name in job.record}
     if found != dict(job.record):
         raise ConfigError(
-            f"{job.directory.path} was trained on another stage I ({found}) than the one given "
+            f"{directory.path} was trained on another stage I ({found}) than the one given "
             f"({dict(job.record)}): train it in another --output.directory, or give that stage I"
         )
     return state

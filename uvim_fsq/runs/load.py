@@ -1,28 +1,16 @@
 """Brings trained stages back, ready to be used."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from uvim_fsq.errors import ConfigError
 from uvim_fsq.models.uvim import build
+from uvim_fsq.models.uvim.build import FrozenStage1
 from uvim_fsq.models.uvim.buildable import on_this_machine
 from uvim_fsq.models.uvim.inference import Inference
-from uvim_fsq.models.uvim.stage1.model import Stage1Model
 from uvim_fsq.runs.identity import MEMORY_SETTINGS, differences
 from uvim_fsq.runs.open import Trained
 from uvim_fsq.settings import as_json
 from uvim_fsq.settings.run import RunConfig
-from uvim_fsq.types import Tree
-
-
-@dataclass(frozen=True)
-class FrozenStage1:
-    """A trained stage I: its model, variables, and which checkpoint that is."""
-
-    model: Stage1Model
-    variables: Tree
-    record: Mapping[str, Any]
 
 
 def load_frozen_stage1(trained: Trained, config: RunConfig) -> FrozenStage1:

@@ -15,7 +15,7 @@ from uvim_fsq.models.uvim.stages import stage1_job, stage2_job
 from uvim_fsq.runs.data import check_data
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.initial import initial_weights
-from uvim_fsq.runs.job import run_job
+from uvim_fsq.runs.job import run_job, watched_of
 from uvim_fsq.runs.load import load_frozen_stage1
 from uvim_fsq.runs.lock import locked
 from uvim_fsq.runs.open import RunModel, open_trained
@@ -79,17 +79,17 @@ def train(
         run.open(config, new_data=new_data)
         data.write()
         choice.keep()
+        watched = watched_of(config, sources["validation"])
         # Over both stages: an exception may get lost in between, in some library's callback.
         stop = stack.enter_context(StopSignals())
         if 1 in stages:
-            job = stage1_job(config, run, task, sources["validation"], initial[1])
-            run_job(job, config, task, sources, stop)
+            job = stage1_job(config, task, watched, config.seed)
+            run_job(job, run.stage1, initial[1], config, task, sources["train"], stop)
         if 2 in stages:
             frozen = frozen or load_frozen_stage1(RunModel(directory), config)
-            job = stage2_job(
-                config, run, task, sources["validation"], frozen, seed, initial[2]
-            )
-            run_job(job, config, task, sources, stop)
+            job = stage2_job(config, task, watched, seed, frozen)
+            place = run.stage2(seed)
+            run_job(job, place, initial[2], config, task, sources["train"], stop)
     if left_out := task.left_out():
         print(left_out)
 

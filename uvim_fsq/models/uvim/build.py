@@ -1,15 +1,18 @@
 """Makes the models and optimizers of a run from its settings."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.core import FrozenDict
 
-from uvim_fsq.models.uvim.settings import ModelConfig
+from uvim_fsq.models.uvim.settings import ModelConfig, UvimSettings
 from uvim_fsq.models.uvim.stage1.model import Stage1Model
 from uvim_fsq.models.uvim.stage2.model import Stage2Model
 from uvim_fsq.nn.transformer import is_stacked
-from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.tasks.base import Task
 from uvim_fsq.training.optimizer import Optimizer, adafactor, adamw, make_optimizer
 from uvim_fsq.training.schedule import Schedule, cosine
@@ -38,7 +41,7 @@ def _dtype(config: ModelConfig) -> DType:
     return jnp.dtype(config.dtype)
 
 
-def build_stage1(config: RunConfig, task: Task) -> Stage1Model:
+def build_stage1(config: UvimSettings, task: Task) -> Stage1Model:
     """The autoencoder."""
     model = config.stage1.model
     return Stage1Model(
@@ -56,7 +59,7 @@ def build_stage1(config: RunConfig, task: Task) -> Stage1Model:
     )
 
 
-def build_stage2(config: RunConfig) -> Stage2Model:
+def build_stage2(config: UvimSettings) -> Stage2Model:
     """The model of the guiding code.
 
     Raises:
@@ -99,7 +102,7 @@ ACCELERATOR_HEAD_MB = 1024
 """Bound on the heads' logits that training takes on an accelerator unless the settings give one."""
 
 
-def head_chunk_bytes(config: RunConfig) -> int:
+def head_chunk_bytes(config: UvimSettings) -> int:
     """Bound on the logits of stage I's heads that are held at once, in bytes.
 
     Left to itself (0), small enough for a processor's cache, or for an accelerator large enough
@@ -126,3 +129,12 @@ def build_optimizer(stage: StageConfig, steps: int) -> tuple[Optimizer, Schedule
         clip_norm=settings.clip_norm or None,
     )
     return optimizer, lambda step: settings.learning_rate * factor(step)
+
+
+@dataclass(frozen=True)
+class FrozenStage1:
+    """A trained stage I: its model, variables, and which checkpoint that is."""
+
+    model: Stage1Model
+    variables: Tree
+    record: Mapping[str, Any]

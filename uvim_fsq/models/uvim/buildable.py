@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,15 +10,16 @@ import jax.numpy as jnp
 from uvim_fsq.errors import ConfigError
 from uvim_fsq.fields import WHOLE_LIMIT, replace
 from uvim_fsq.models.uvim import build
-from uvim_fsq.models.uvim.settings import ModelConfig
+from uvim_fsq.models.uvim.settings import ModelConfig, UvimSettings
 from uvim_fsq.nn.attention import cudnn_refusal
-from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.training.settings import StageConfig
+
+RunSettings = TypeVar("RunSettings", bound=UvimSettings)
 
 _log = logging.getLogger(__name__)
 
 
-def check_buildable(config: RunConfig, stages: Sequence[int]) -> None:
+def check_buildable(config: UvimSettings, stages: Sequence[int]) -> None:
     """Refuses what only shows where a stage's model is made; nothing is allocated, read or written.
 
     Raises:
@@ -37,7 +39,7 @@ def check_buildable(config: RunConfig, stages: Sequence[int]) -> None:
             _check_multipliers(f"{name}.optimizer.multipliers", config, number)
 
 
-def on_this_machine(config: RunConfig) -> RunConfig:
+def on_this_machine(config: RunSettings) -> RunSettings:
     """The settings with the attention that runs here, to use a model that was trained elsewhere.
 
     The kernels of attention give the same result but for rounding.
@@ -56,7 +58,7 @@ def _attention_refusal(model: ModelConfig) -> str | None:
     return cudnn_refusal(model.width // model.num_heads, jnp.dtype(model.dtype))
 
 
-def _check_multipliers(name: str, config: RunConfig, number: int) -> None:
+def _check_multipliers(name: str, config: UvimSettings, number: int) -> None:
     # Not all of it is known yet, and no pattern asks for it.
     config = replace(config, task=config.task.of_any_source())
     key = jax.random.key(0)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from uvim_fsq.fields import Size
 from uvim_fsq.models.uvim import build
+from uvim_fsq.models.uvim.settings import UvimSettings
 from uvim_fsq.models.uvim.stage2.model import Stage2Model
 from uvim_fsq.nn.patches import grid_size
-from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.types import Tree
 from uvim_fsq.weights import vit
 from uvim_fsq.weights.errors import WeightsError
@@ -18,7 +18,7 @@ from uvim_fsq.weights.fetch import local_file
 _SIZES = ("patch_size", "width", "encoder_depth", "mlp_width", "num_heads")
 
 
-def check_pretrained(config: RunConfig) -> None:
+def check_pretrained(config: UvimSettings) -> None:
     """Finds out whether stage II can start from the ViT that the settings name, if they name one.
 
     Fetches the file, if it is not here yet, and reads the headers of its arrays.

@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from uvim_fsq.fields import WHOLE_LIMIT, Size, at_least, divides, require
+from uvim_fsq.quantizers.settings import QuantizerConfig
+from uvim_fsq.tasks.settings import TaskConfig
 from uvim_fsq.training.settings import StageConfig
 
 
@@ -125,6 +127,30 @@ class Stage2Config(StageConfig):
     pretrained_encoder: str = ""
     """A ViT of the AugReg or big_vision releases that the image encoder starts from: an .npz file, or
     its gs://, hf:// or https:// address. Empty: from scratch."""
+
+
+class UvimSettings(Protocol):
+    """What the models ask of a run's settings."""
+
+    @property
+    def task(self) -> TaskConfig:
+        """What is predicted."""
+        ...
+
+    @property
+    def quantizer(self) -> QuantizerConfig:
+        """The bottleneck."""
+        ...
+
+    @property
+    def stage1(self) -> Stage1Config:
+        """The autoencoder."""
+        ...
+
+    @property
+    def stage2(self) -> Stage2Config:
+        """The model of the guiding code."""
+        ...
 
 
 def check_stages(stage1: Stage1Config, stage2: Stage2Config, image_size: Size) -> None:

@@ -14,14 +14,14 @@ from uvim_fsq.data.base import Source
 from uvim_fsq.data.loader import Batch, evaluation_batches
 from uvim_fsq.data.spread import spread
 from uvim_fsq.models.uvim import build
+from uvim_fsq.models.uvim.build import FrozenStage1
 from uvim_fsq.models.uvim.inference import Inference, stable_hash
+from uvim_fsq.models.uvim.settings import UvimSettings
 from uvim_fsq.models.uvim.stage1.model import Stage1Model
 from uvim_fsq.models.uvim.stage1.objective import stage1_loss
 from uvim_fsq.models.uvim.stage2.model import Stage2Model
 from uvim_fsq.models.uvim.stage2.objective import stage2_loss
 from uvim_fsq.models.uvim.stage2.sampling import Sampling
-from uvim_fsq.runs.load import FrozenStage1
-from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.tasks.base import Task, example_transform
 from uvim_fsq.training.state import TrainState
 from uvim_fsq.training.writers import TensorBoard
@@ -31,28 +31,43 @@ PICTURE_HEIGHT = 128
 
 
 @dataclass(frozen=True)
+class Watched:
+    """Which held-out examples are looked at while a stage trains, and how.
+
+    Attributes:
+      source: of the examples.
+      examples: how many, spread evenly over the source.
+      batch_size: of a pass.
+      pictures: examples that are shown; 0 for none.
+      threads: that read; None for one per core.
+    """
+
+    source: Source
+    examples: int
+    batch_size: int
+    pictures: int
+    threads: int | None
+
+
+@dataclass(frozen=True)
 class Validation:
     """`validation(state, frozen, tensorboard, check) -> metrics`; each example counts once.
 
     `check` is called before every batch, and raises if the run is asked to stop.
 
     Attributes:
-      examples: how many are looked at, spread over the source.
+      watched: what is looked at.
       loss: `(params, collections, frozen, batch) -> (loss, metrics)` of a masked batch, jitted.
       indices: the guiding codes (b n) of a batch, for the codebook's usage; None in stage II.
       pictures: a row of pictures for some examples.
     """
 
     task: Task
-    source: Source
-    batch_size: int
-    examples: int
+    watched: Watched
     loss: Callable
     codebook_size: int | None
     indices: Callable[[TrainState, Any], Any] | None
     pictures: Callable[[TrainState, Tree, Any], np.ndarray]
-    picture_count: int
-    threads: int | None
 
     def __call__(
         self,
@@ -61,18 +76,19 @@ class Validation:
         tensorboard: TensorBoard,
         check: Callable[[], None] = lambda: None,
     ) -> dict[str, float]:
-        chosen = spread(len(self.source), self.examples)
+        watched = self.watched
+        chosen = spread(len(watched.source), watched.examples)
         batches = evaluation_batches(
-            self.source,
+            watched.source,
             example_transform(self.task, train=False),
-            batch_size=self.batch_size,
+            batch_size=watched.batch_size,
             indices=chosen,
-            threads=self.threads,
+            threads=watched.threads,
         )
         sums: dict[str, float] = {}
         used = UsedCodewords(self.codebook_size or 0)
         for number, batch in enumerate(_until_stopped(batches, check)):
-            if number == 0 and self.picture_count:
+            if number == 0 and watched.pictures:
                 picture = self.pictures(state, frozen, batch)
                 tensorboard.image(int(state.step), "examples", picture)
             mask = np.asarray(batch["mask"], np.float32)
@@ -109,7 +125,7 @@ def _jitted(loss_function):
 
 
 def stage1_validation(
-    config: RunConfig, task: Task, model: Stage1Model, source: Source
+    config: UvimSettings, task: Task, model: Stage1Model, watched: Watched
 ) -> Validation:
     """Loss and codebook usage of the autoencoder, with reconstructions to look at."""
     chunk_bytes = build.head_chunk_bytes(config)
@@ -121,31 +137,27 @@ def stage1_validation(
 
     def pictures(state, frozen, batch):
         prediction, _ = inference(state).reconstruct(batch["image"], batch["planes"])
-        return _table(task, source, batch, config.output.pictures, [prediction])
+        return _table(task, watched, batch, [prediction])
 
     return Validation(
         task=task,
-        source=source,
-        batch_size=config.evaluation.batch_size,
-        examples=config.output.evaluate_examples,
+        watched=watched,
         loss=_jitted(loss),
         codebook_size=model.quantizer.codebook_size,
         indices=lambda state, batch: inference(state).encode(
             batch["image"], batch["planes"]
         ),
         pictures=pictures,
-        picture_count=config.output.pictures,
-        threads=config.loader_threads or None,
     )
 
 
 def stage2_validation(
-    config: RunConfig,
+    config: UvimSettings,
     task: Task,
     stage1: FrozenStage1,
     model: Stage2Model,
     encode_target: Callable,
-    source: Source,
+    watched: Watched,
 ) -> Validation:
     """Cross-entropy of the code, with stage-I reconstructions and greedy predictions."""
 
@@ -160,40 +172,34 @@ def stage2_validation(
         )
         image = batch["image"]
         hashes = np.asarray(
-            [stable_hash(source.example_id(int(i))) for i in batch["index"]]
+            [stable_hash(watched.source.example_id(int(i))) for i in batch["index"]]
         )
         codes = inference.sample(image, hashes, Sampling(temperature=0.0)).indices[:, 0]
         rows = [
             inference.reconstruct(image, batch["planes"])[0],
             inference.decode(codes, image),
         ]
-        return _table(task, source, batch, config.output.pictures, rows)
+        return _table(task, watched, batch, rows)
 
     return Validation(
         task=task,
-        source=source,
-        batch_size=config.evaluation.batch_size,
-        examples=config.output.evaluate_examples,
+        watched=watched,
         loss=_jitted(stage2_loss(model, encode_target)),
         codebook_size=None,
         indices=None,
         pictures=pictures,
-        picture_count=config.output.pictures,
-        threads=config.loader_threads or None,
     )
 
 
-def _table(
-    task: Task, source: Source, batch, count: int, predictions: list
-) -> np.ndarray:
+def _table(task: Task, watched: Watched, batch, predictions: list) -> np.ndarray:
     """One row per example: image, target, predictions, all at one height."""
     rows = []
-    for i in range(min(count, int(np.sum(batch["mask"])))):
+    for i in range(min(watched.pictures, int(np.sum(batch["mask"])))):
         image = _for_the_eye(batch["image"][i])
         size = image.shape[:2]
         generator = np.random.default_rng(0)
         example = task.preprocess(
-            source[int(batch["index"][i])], generator, train=False
+            watched.source[int(batch["index"][i])], generator, train=False
         )
         shown = [image, task.visualize(image, example["target"])]
         for prediction in predictions:
