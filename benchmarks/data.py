@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Imported here: --help need not wait for it.
     from benchmarks.loader import measure, open_source, rows, tasks_for
     from benchmarks.report import align
-    from uvim_fsq.data.errors import DataError
+    from uvim_fsq.errors import DataError
     from uvim_fsq.settings import ConfigError
 
     results = []

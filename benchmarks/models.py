@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _parts(what: str) -> list[str]:
     from benchmarks.case import PART_NAMES
-    from configs.variants import pick
+    from uvim_fsq.configs.variants import pick
 
     return [
         pick({name: name for name in PART_NAMES}, name, "part")

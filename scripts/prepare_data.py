@@ -55,8 +55,8 @@ def _add_scenes(commands) -> None:
 
 def _scenes(options) -> int:
     # Imported here: --help need not wait for it.
-    from uvim_fsq.data.errors import DataError
     from uvim_fsq.data.scenes.source import Scenes
+    from uvim_fsq.errors import DataError
 
     size = options.size * 2 if len(options.size) == 1 else options.size
     try:
@@ -106,8 +106,8 @@ def _add_tfds(commands) -> None:
 
 
 def _tfds(options) -> int:
-    from uvim_fsq.data.errors import DataError
     from uvim_fsq.data.tfds.prepare import prepare
+    from uvim_fsq.errors import DataError
 
     try:
         prepare(
@@ -147,8 +147,8 @@ def _add_lists(commands) -> None:
 
 
 def _lists(options) -> int:
-    from uvim_fsq.data.errors import DataError
     from uvim_fsq.data.tfds.imagenet_lists import write_lists
+    from uvim_fsq.errors import DataError
 
     try:
         paths = write_lists(options.output, options.data_dir, options.count)

@@ -60,8 +60,8 @@ def add_pack_command(commands) -> None:
 
 def _pack(options) -> int:
     # Imported here: --help need not wait for it.
-    from uvim_fsq.data.errors import DataError
     from uvim_fsq.data.packed.pack import Changes, pack
+    from uvim_fsq.errors import DataError
 
     names = ("train", "validation") if options.part == "both" else (options.part,)
     try:
@@ -87,7 +87,7 @@ def _pack(options) -> int:
 
 
 def _guess(folder: Path) -> str:
-    from uvim_fsq.data.errors import DataError
+    from uvim_fsq.errors import DataError
 
     for kind, signs in _SIGNS.items():
         if any(found for sign in signs for found in folder.glob(sign)):
@@ -105,7 +105,7 @@ def _open(kind: str, part: str, options):
         validation_fraction=options.validation_fraction,
         skip_broken=options.skip_broken,
     )
-    from uvim_fsq.data.errors import DataError
+    from uvim_fsq.errors import DataError
 
     if kind == "coco":
         if options.split_by is not None or options.units_per_metre is not None:

@@ -123,7 +123,7 @@ def scan_lengths(equations):
 
 @pytest.fixture(scope="session")
 def tiny_config():
-    from configs import depth
+    from uvim_fsq.configs import depth
     from uvim_fsq.settings import replace
 
     return replace(
@@ -142,14 +142,14 @@ def tiny_run(tmp_path_factory, tiny_config) -> Path:
 
 @pytest.fixture(scope="session")
 def panoptic_run(tmp_path_factory) -> Path:
-    from configs import panoptic
+    from uvim_fsq.configs import panoptic
 
     return _train(panoptic, tmp_path_factory.mktemp("runs") / "panoptic")
 
 
 @pytest.fixture(scope="session")
 def color_run(tmp_path_factory) -> Path:
-    from configs import colorization
+    from uvim_fsq.configs import colorization
 
     return _train(colorization, tmp_path_factory.mktemp("runs") / "colorization")
 

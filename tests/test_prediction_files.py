@@ -9,9 +9,9 @@ from PIL import Image
 
 from uvim_fsq.data.coco.format import read_index
 from uvim_fsq.data.coco.png import read_ids
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders.rgbd import RgbdFolder
 from uvim_fsq.data.orientation import turn
+from uvim_fsq.errors import DataError
 from uvim_fsq.tasks.colorization.task import ColorizationTask
 from uvim_fsq.tasks.depth.task import DepthTask
 from uvim_fsq.tasks.files import check_free, prediction_files

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uvim_fsq.data.errors import DataError
+from uvim_fsq.errors import DataError
 from uvim_fsq.prediction_input import (
     ImageTypeError,
     image_files,

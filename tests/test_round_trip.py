@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evaluators.color import PsnrEvaluator
-from evaluators.depth import DepthEvaluator
-from evaluators.panoptic import PanopticEvaluator
 from uvim_fsq.data.coco.source import CocoPanopticFolder
 from uvim_fsq.data.folders.pictures import PictureFolder
 from uvim_fsq.data.folders.rgbd import RgbdFolder
+from uvim_fsq.evaluators.color import PsnrEvaluator
+from uvim_fsq.evaluators.depth import DepthEvaluator
+from uvim_fsq.evaluators.panoptic import PanopticEvaluator
 from uvim_fsq.tasks.colorization.task import ColorizationTask
 from uvim_fsq.tasks.depth.task import DepthTask
 from uvim_fsq.tasks.panoptic.task import PanopticTask

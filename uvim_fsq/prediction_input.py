@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.images import (
     PICTURE_SUFFIXES,
     decode_oriented,
@@ -18,6 +17,7 @@ from uvim_fsq.data.images import (
     to_rgb_uint8,
 )
 from uvim_fsq.data.listing import counted, list_files
+from uvim_fsq.errors import DataError
 from uvim_fsq.types import UInt8
 
 _log = logging.getLogger(__name__)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from uvim_fsq import fields
-from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.images import read_image, turned_by
-from uvim_fsq.errors import ConfigError
+from uvim_fsq.errors import BrokenFileError, ConfigError, DataError
 from uvim_fsq.models.uvim.inference import content_hash
 from uvim_fsq.models.uvim.stage2.sampling import Sampling
 from uvim_fsq.prediction_input import image_files, output_names, read, several

@@ -13,18 +13,30 @@ otherwise. `*b` stands for any number of leading axes.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer, Num, Shaped, UInt8
 
-Array = jax.Array
-AnyArray = jax.Array | np.ndarray
-"""Where NumPy arrays, such as a loader's batches, are as welcome as JAX's."""
+if TYPE_CHECKING:
+    import jax
 
-Key = jax.Array
-"""A JAX random key, typed (`jax.random.key`) or raw (`jax.random.PRNGKey`)."""
+    Array = jax.Array
+    AnyArray = jax.Array | np.ndarray
+    """Where NumPy arrays, such as a loader's batches, are as welcome as JAX's."""
+
+    Key = jax.Array
+    """A JAX random key, typed (`jax.random.key`) or raw (`jax.random.PRNGKey`)."""
+
+
+def __getattr__(name: str) -> Any:
+    # What is NumPy alone, such as the metrics, does not wait for JAX.
+    if name not in ("Array", "AnyArray", "Key"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import jax
+
+    return jax.Array | np.ndarray if name == "AnyArray" else jax.Array
+
 
 Tree = Any
 """A pytree of arrays."""

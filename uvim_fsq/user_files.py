@@ -12,6 +12,9 @@ from uvim_fsq.errors import ConfigError
 
 T = TypeVar("T")
 
+_MOVED = ("configs", "evaluators")
+"""Packages of version 0.1 beside `uvim_fsq`, which files of then import."""
+
 
 def run_file(path: Path) -> ModuleType:
     """The module that a Python file of a user's makes.
@@ -38,6 +41,9 @@ def call_file(path: str | Path, function: Callable[[], T]) -> T:
         trace = traceback.extract_tb(error.__traceback__)
         lines += [entry.lineno for entry in trace if Path(entry.filename) == Path(path)]
         line = next((f", line {number}" for number in lines[::-1] if number), "")
+        hint = ""
+        if isinstance(error, ModuleNotFoundError) and error.name in _MOVED:
+            hint = f" Since version 0.2 it is uvim_fsq.{error.name}."
         raise ConfigError(
-            f"{path}{line}: {type(error).__name__}: {' '.join(str(error).split())}."
+            f"{path}{line}: {type(error).__name__}: {' '.join(str(error).split())}.{hint}"
         ) from error

@@ -10,8 +10,8 @@ import pytest
 from benchmarks import data, loader
 from uvim_fsq.data import loader as pipeline
 from uvim_fsq.data import transforms
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.scenes.source import Scenes
+from uvim_fsq.errors import DataError
 from uvim_fsq.settings import ConfigError
 from uvim_fsq.tasks.colorization.task import ColorizationTask
 from uvim_fsq.tasks.depth.task import DepthTask

@@ -9,7 +9,7 @@ from benchmarks import measure, models
 from benchmarks.case import PART_NAMES, Case
 from benchmarks.parts import PARTS, Setting
 from benchmarks.worker import serve
-from configs import colorization, depth
+from uvim_fsq.configs import colorization, depth
 from uvim_fsq.cost import flops
 
 

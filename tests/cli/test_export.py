@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from configs.depth import get_config
 from uvim_fsq.cli.main import main
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.runs.open import expected_variables, open_trained
 from uvim_fsq.share.bundle import write_model
 

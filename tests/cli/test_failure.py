@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from uvim_fsq.cli.failure import DEBUG, explained
-from uvim_fsq.data.errors import BrokenFileError, DataError
+from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.training.checkpoint import CheckpointError
 from uvim_fsq.training.hooks import HookError
 from uvim_fsq.training.loop import NotFiniteError

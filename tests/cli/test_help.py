@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from configs import depth, variants
-from configs.base import ABOUT
 from uvim_fsq.cli.main import command_parser, main
+from uvim_fsq.configs import depth, variants
+from uvim_fsq.configs.base import ABOUT
 from uvim_fsq.data.registry import SOURCES
 from uvim_fsq.experiment.study import study_names
 from uvim_fsq.settings.find import built_in_names
@@ -67,7 +67,7 @@ def test_every_preset_and_variant_has_its_phrase():
 def test_a_file_of_ones_own_has_its_own_presets(capsys, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
-        "from configs.depth import get_config\n"
+        "from uvim_fsq.configs.depth import get_config\n"
         "PRESETS, VARIANTS = {'short': 1, 'tiny': 2}, {'fsq': 1}\n"
     )
     text = _help(capsys, main, "train", str(file))

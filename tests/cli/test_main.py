@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from configs.depth import get_config
 from uvim_fsq.cli.main import main
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.settings.as_json import from_dict, save
 
 

@@ -8,12 +8,12 @@ import types
 import numpy as np
 import pytest
 
-from evaluators.panoptic_files import score_files
 from uvim_fsq.cli import score_panoptic
 from uvim_fsq.cli.failure import explained
 from uvim_fsq.data.coco.format import CocoImage, describe, write_index
 from uvim_fsq.data.coco.png import write_ids
-from uvim_fsq.data.errors import DataError
+from uvim_fsq.errors import DataError
+from uvim_fsq.evaluation.panoptic_files import score_files
 from uvim_fsq.types import Category
 
 CATEGORIES = (
@@ -229,7 +229,7 @@ def test_cross_check_with_a_checkout(files, tmp_path, capsys, monkeypatch):
     assert run(*files, "--cross-check", checkout) == 2
     assert "not the program that is known here" in capsys.readouterr().err
     (package / "evaluation.py").write_text(
-        "from evaluators.panoptic_files import score_files\n"
+        "from uvim_fsq.evaluation.panoptic_files import score_files\n"
         "def pq_compute(*files):\n"
         "    print('Evaluation panoptic segmentation metrics:')\n"
         "    scores = score_files(*files).scores\n"

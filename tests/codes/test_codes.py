@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs.depth import get_config
-from evaluators.codebook import CodebookEvaluator, UsedCodewords
 from uvim_fsq.codes.files import id_line
 from uvim_fsq.codes.plot import level_shares, save_histogram
 from uvim_fsq.codes.write import write_codes
-from uvim_fsq.data.errors import DataError
+from uvim_fsq.configs.depth import get_config
+from uvim_fsq.errors import DataError
+from uvim_fsq.evaluators.codebook import CodebookEvaluator, UsedCodewords
 from uvim_fsq.quantizers import FSQ
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.load import load_inference

@@ -9,8 +9,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from configs import base, colorization, depth, panoptic
-from configs.variants import VARIANTS
+from uvim_fsq.configs import base, colorization, depth, panoptic
+from uvim_fsq.configs.variants import VARIANTS
 from uvim_fsq.models.uvim import build
 from uvim_fsq.runs.train import train
 from uvim_fsq.settings import (

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import colorization, depth, panoptic
 from uvim_fsq.cli.main import main
+from uvim_fsq.configs import colorization, depth, panoptic
 from uvim_fsq.cost import flops
 from uvim_fsq.cost.arithmetic import (
     training_arithmetic,

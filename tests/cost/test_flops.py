@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import depth
+from uvim_fsq.configs import depth
 from uvim_fsq.cost import flops
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.stage1.model import Stage1Model

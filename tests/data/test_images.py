@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.images import (
     read_image,
     read_oriented,
     to_rgb_uint8,
 )
+from uvim_fsq.errors import BrokenFileError, DataError
 
 
 @pytest.fixture

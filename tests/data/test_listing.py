@@ -5,7 +5,6 @@ import unicodedata
 
 import pytest
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders.parts import (
     find_parts,
     part_of,
@@ -14,6 +13,7 @@ from uvim_fsq.data.folders.parts import (
     say_deeper_parts,
 )
 from uvim_fsq.data.listing import list_files, say_once
+from uvim_fsq.errors import DataError
 
 
 def touch(path):

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.loader import (
     batches_per_epoch,
     evaluation_batches,
     measure_throughput,
     training_batches,
 )
+from uvim_fsq.errors import DataError
 
 
 class Numbers:

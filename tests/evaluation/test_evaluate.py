@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import uvim_fsq
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.images import read_image
+from uvim_fsq.errors import DataError
 from uvim_fsq.evaluation.evaluate import evaluate_run
 from uvim_fsq.models.uvim.inference import content_hash, stable_hash
 from uvim_fsq.models.uvim.stage2.sampling import Sampling

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluators.coltran import network_input, picture_pixels, prediction_pixels
-from evaluators.fid import frechet_distance
 from uvim_fsq.data.scenes.source import Scenes
 from uvim_fsq.data.spread import spread
+from uvim_fsq.evaluation.coltran import network_input, picture_pixels, prediction_pixels
 from uvim_fsq.evaluation.evaluate import evaluate_run
 from uvim_fsq.evaluation.predictions import Predictions
+from uvim_fsq.evaluators.fid import frechet_distance
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.load import load_inference
 from uvim_fsq.runs.open import open_trained

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders.pictures import PictureFolder
 from uvim_fsq.data.folders.rgbd import RgbdFolder
 from uvim_fsq.data.scenes.source import Scenes
+from uvim_fsq.errors import DataError
 from uvim_fsq.evaluation.listed import listed_indices
 
 

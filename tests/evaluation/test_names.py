@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 
-from configs import panoptic
+from uvim_fsq.configs import panoptic
 from uvim_fsq.data.coco.format import read_index
 from uvim_fsq.data.scenes.source import CATEGORIES
 from uvim_fsq.evaluation.evaluate import evaluate_run

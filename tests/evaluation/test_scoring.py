@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluators.color import psnr
+from uvim_fsq.evaluators.color import psnr
 from uvim_fsq.settings import ColorizationConfig
 
 

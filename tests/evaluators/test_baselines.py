@@ -5,8 +5,8 @@ import doctest
 import numpy as np
 import pytest
 
-from evaluators import baselines
-from evaluators.baselines import MeanPredictor, ModePredictor
+from uvim_fsq.evaluators import baselines
+from uvim_fsq.evaluators.baselines import MeanPredictor, ModePredictor
 
 
 def test_means_over_valid_pixels():

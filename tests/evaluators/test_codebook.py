@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from evaluators.codebook import CodebookEvaluator, UsedCodewords
+from uvim_fsq.evaluators.codebook import CodebookEvaluator, UsedCodewords
 from uvim_fsq.quantizers import codebook_perplexity, codebook_usage, expected_usage
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from evaluators.color import PsnrEvaluator, colorfulness, psnr
-from evaluators.runner import evaluate
+from uvim_fsq.evaluators.color import PsnrEvaluator, colorfulness, psnr
+from uvim_fsq.evaluators.runner import evaluate
 
 
 def flat(*rgb):

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from evaluators.depth import METRICS, DepthEvaluator, depth_metrics
-from evaluators.runner import evaluate
+from uvim_fsq.evaluators.depth import METRICS, DepthEvaluator, depth_metrics
+from uvim_fsq.evaluators.runner import evaluate
 from uvim_fsq.tasks.depth.task import DepthTask
 
 

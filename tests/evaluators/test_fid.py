@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from evaluators.fid import (
+from uvim_fsq.evaluators.fid import (
     FeatureStatistics,
     FidError,
     distance_between,

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from evaluators.inception import InceptionError, InceptionFeatures
+from uvim_fsq.evaluators.inception import InceptionError, InceptionFeatures
 
 tf = pytest.importorskip("tensorflow")
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from evaluators.panoptic import (
+from uvim_fsq.evaluators.panoptic import (
     PanopticEvaluator,
     panoptic_counts,
     panoptic_quality,
     total,
 )
-from evaluators.runner import EvaluationError, evaluate
+from uvim_fsq.evaluators.runner import EvaluationError, evaluate
 from uvim_fsq.types import Category
 
 CAR, DOG, SKY, SEA = CATEGORIES = (

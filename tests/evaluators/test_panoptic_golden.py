@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from evaluators.panoptic import PanopticEvaluator, total
-from evaluators.runner import evaluate
 from uvim_fsq.data.coco.format import read_index, read_predictions
 from uvim_fsq.data.coco.png import read_ids
 from uvim_fsq.data.transforms import resize_nearest
+from uvim_fsq.evaluators.panoptic import PanopticEvaluator, total
+from uvim_fsq.evaluators.runner import evaluate
 
 GROUPS = {"All": "", "Things": "_things", "Stuff": "_stuff"}
 SAMPLE = [

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluators.panoptic import PanopticEvaluator
 from uvim_fsq.data.coco.format import read_index
 from uvim_fsq.data.coco.png import read_ids
 from uvim_fsq.data.transforms import resize_nearest
+from uvim_fsq.evaluators.panoptic import PanopticEvaluator
 from uvim_fsq.types import Category
 
 KINDS = ("pq", "sq", "rq")

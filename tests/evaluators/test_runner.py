@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from evaluators.codebook import CodebookEvaluator
-from evaluators.depth import DepthEvaluator
-from evaluators.runner import EvaluationError, Evaluator, evaluate
+from uvim_fsq.evaluators.codebook import CodebookEvaluator
+from uvim_fsq.evaluators.depth import DepthEvaluator
+from uvim_fsq.evaluators.runner import EvaluationError, Evaluator, evaluate
 
 DEPTH = {"depth": DepthEvaluator()}
 BOTH = {**DEPTH, "codebook": CodebookEvaluator(4)}

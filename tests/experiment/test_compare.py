@@ -6,8 +6,8 @@ from functools import partial
 import jax
 import pytest
 
-from configs import colorization, depth
 from uvim_fsq.cli.main import main
+from uvim_fsq.configs import colorization, depth
 from uvim_fsq.experiment.compare import compare
 from uvim_fsq.models.uvim import build
 from uvim_fsq.settings import ConfigError, as_json

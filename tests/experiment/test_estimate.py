@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from configs.depth import get_config
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.experiment import estimate
 from uvim_fsq.experiment.estimate import describe_plan
 from uvim_fsq.experiment.plan import Job, Plan

@@ -2,8 +2,8 @@
 
 import pytest
 
-from configs import colorization, depth, panoptic
-from configs.variants import VARIANTS
+from uvim_fsq.configs import colorization, depth, panoptic
+from uvim_fsq.configs.variants import VARIANTS
 from uvim_fsq.experiment.paper import is_papers_setting
 from uvim_fsq.settings import CategoryConfig, RunConfig, ScenesConfig, replace
 

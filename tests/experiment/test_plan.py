@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from configs.depth import get_config
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.experiment.plan import Job, Plan, load_plan
 from uvim_fsq.experiment.results import write_results
 from uvim_fsq.settings import ConfigError, IdentityConfig, replace

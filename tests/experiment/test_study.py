@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from configs.depth import get_config
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.experiment.study import load_study, study_names, study_rows
 from uvim_fsq.settings import ConfigError, FSQConfig, RunConfig, VQConfig
 from uvim_fsq.settings.check import check

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from configs.depth import get_config
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.experiment import run as module
 from uvim_fsq.experiment.lease import is_free
 from uvim_fsq.experiment.plan import Plan, records

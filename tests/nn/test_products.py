@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import colorization, depth
+from uvim_fsq.configs import colorization, depth
 from uvim_fsq.cost.shapes import shape_models
 from uvim_fsq.models.uvim.stage2.sampling import Sampling, sample
 from uvim_fsq.nn.products import rounded_product, summed_product

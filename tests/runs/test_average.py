@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs.depth import get_config
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.build import FrozenStage1
 from uvim_fsq.models.uvim.objectives import target_encoder

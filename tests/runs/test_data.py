@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from configs.depth import get_config
 from uvim_fsq.cli.main import main
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.experiment.plan import Plan
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.train import train

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from configs import panoptic
-from configs.depth import get_config
 from uvim_fsq.cli.main import main
+from uvim_fsq.configs import panoptic
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.data.scenes.source import Scenes
 from uvim_fsq.runs import job
 from uvim_fsq.runs.directory import RunDirectory

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from evaluators.runner import EvaluationResult
 from uvim_fsq.data.spread import half_away, spread
 from uvim_fsq.evaluation import evaluate
 from uvim_fsq.evaluation.baselines import training_targets
 from uvim_fsq.evaluation.predictions import Predictions
+from uvim_fsq.evaluators.runner import EvaluationResult
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.validation import stage1_validation
 from uvim_fsq.runs.job import watched_of

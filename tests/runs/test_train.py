@@ -26,7 +26,7 @@ from uvim_fsq.training.writers import read_json_lines
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from configs.depth import get_config
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.runs import job
 from uvim_fsq.runs.train import train
 from uvim_fsq.settings import replace

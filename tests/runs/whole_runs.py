@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jax
 
-from configs import colorization, depth, panoptic
+from uvim_fsq.configs import colorization, depth, panoptic
 from uvim_fsq.evaluation.evaluate import evaluate_run
 from uvim_fsq.runs import job
 from uvim_fsq.runs.train import train

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from configs.depth import PRESETS, VARIANTS, get_config
+from uvim_fsq.configs.depth import PRESETS, VARIANTS, get_config
 from uvim_fsq.settings import (
     ConfigError,
     FolderConfig,
@@ -110,7 +110,7 @@ def test_fingerprint_takes_a_whole_number_for_a_float():
 
 def test_fingerprint_is_the_same_in_another_process():
     code = (
-        "from configs.depth import get_config; from uvim_fsq.settings.as_json import fingerprint;"
+        "from uvim_fsq.configs.depth import get_config; from uvim_fsq.settings.as_json import fingerprint;"
         "print(fingerprint(get_config()))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}

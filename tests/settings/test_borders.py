@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from configs import colorization, depth, panoptic
+from uvim_fsq.configs import colorization, depth, panoptic
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.buildable import check_length
 from uvim_fsq.models.uvim.objectives import codebook_update, target_encoder

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from configs import colorization, depth, panoptic
-from configs.depth import PRESETS, VARIANTS, get_config
+from uvim_fsq.configs import colorization, depth, panoptic
+from uvim_fsq.configs.depth import PRESETS, VARIANTS, get_config
 from uvim_fsq.settings import (
     CocoConfig,
     ConfigError,

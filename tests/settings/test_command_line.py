@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs.depth import get_config
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.settings import ConfigError, FolderConfig, ScenesConfig, replace
 from uvim_fsq.settings.command_line import EvaluationSettings, override, with_source
 

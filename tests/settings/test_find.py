@@ -1,13 +1,14 @@
 """Configuration files by path and by name."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-import configs
-from configs.depth import get_config
+from uvim_fsq import configs
 from uvim_fsq.cli.main import main
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.settings import ConfigError, FolderConfig, as_json, replace
 from uvim_fsq.settings.find import load_config
 from uvim_fsq.weights import hub
@@ -27,7 +28,7 @@ def test_the_same_configuration_by_name_and_path(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("settings", ["uvim_fsq.settings", "uvim_fsq.config"])
 def test_a_file_of_ones_own_with_its_own_defaults(tmp_path, settings):
     (tmp_path / "mine.py").write_text(
-        "from configs import depth\n"
+        "from uvim_fsq.configs import depth\n"
         f"from {settings} import replace\n"
         "def get_config(variant='vq', preset='tiny'):\n"
         "    return replace(depth.get_config(variant, preset), seed=7)\n"
@@ -40,6 +41,7 @@ def test_a_file_of_ones_own_with_its_own_defaults(tmp_path, settings):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("from configs import base", "Since version 0.2 it is uvim_fsq.configs."),
         ("x = 1", "lacks a function get_config"),
         ("def get_config(): ...", "lacks a function get_config"),
         (
@@ -49,7 +51,8 @@ def test_a_file_of_ones_own_with_its_own_defaults(tmp_path, settings):
         ("def get_config(variant='a', preset='b'): return 3", "RunConfig, found int"),
     ],
 )
-def test_files_that_are_no_configuration(tmp_path, text, message):
+def test_files_that_are_no_configuration(tmp_path, monkeypatch, text, message):
+    monkeypatch.setitem(sys.modules, "configs", None)  # Nobody's is installed.
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_config(str(tmp_path / "mine.py"))

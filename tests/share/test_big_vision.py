@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import uvim_fsq
-from configs.colorization import get_config as colorization
-from configs.depth import get_config as depth
-from configs.panoptic import get_config as panoptic
 from uvim_fsq.cli.main import main
+from uvim_fsq.configs.colorization import get_config as colorization
+from uvim_fsq.configs.depth import get_config as depth
+from uvim_fsq.configs.panoptic import get_config as panoptic
 from uvim_fsq.data.coco.categories import COCO_CATEGORIES
 from uvim_fsq.data.images import read_image
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.models.uvim.stage2.sampling import Sampling
 from uvim_fsq.runs.held import hold
 from uvim_fsq.runs.load import load_inference
@@ -26,7 +27,6 @@ from uvim_fsq.share.export_big_vision import export_big_vision, public_arguments
 from uvim_fsq.share.import_big_vision import import_checkpoints, inspect
 from uvim_fsq.weights.big_vision.names import STAGE1_NAMES, STAGE2_NAMES, publish
 from uvim_fsq.weights.big_vision.sizes import Hints
-from uvim_fsq.weights.errors import WeightsError
 from uvim_fsq.weights.npz import read_npz
 
 # The public code's own eager and jitted logits differ by up to 1.5e-5.

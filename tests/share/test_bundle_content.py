@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import save_file
 
 import uvim_fsq
-from configs import depth
+from uvim_fsq.configs import depth
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.runs.held import hold
 from uvim_fsq.runs.open import expected_variables, open_trained
 from uvim_fsq.settings import (
@@ -24,7 +25,6 @@ from uvim_fsq.settings import (
 )
 from uvim_fsq.share.bundle import save_bundle, shareable, write_model
 from uvim_fsq.weights import bundle
-from uvim_fsq.weights.errors import WeightsError
 
 CONFIG = depth.get_config("fsq", "tiny")
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import colorization, depth, panoptic
+from uvim_fsq.configs import colorization, depth, panoptic
 from uvim_fsq.markup import markdown
 from uvim_fsq.runs.open import expected_variables
 from uvim_fsq.settings import TfdsConfig, replace

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.weights.big_vision.names import (
     STAGE1_NAMES,
     STAGE2_NAMES,
@@ -17,7 +18,6 @@ from uvim_fsq.weights.big_vision.names import (
     translate,
 )
 from uvim_fsq.weights.big_vision.shapes import stage1_shape, stage2_shape, stage_of
-from uvim_fsq.weights.errors import WeightsError
 from uvim_fsq.weights.npz import open_archive, read_headers, read_npz
 
 KERNEL = "params/encoder/encoderblock_{}/MlpBlock_0/Dense_0/kernel"

@@ -14,8 +14,8 @@ import pytest
 import safetensors
 from safetensors.numpy import load_file, save_file
 
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.weights import bundle
-from uvim_fsq.weights.errors import WeightsError
 
 DETAILS = {"steps": {"stage1": 3, "stage2": 4}, "source": "Größe"}
 

@@ -10,8 +10,8 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.weights import fetch
-from uvim_fsq.weights.errors import WeightsError
 from uvim_fsq.weights.fetch import local_file
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.weights import hub
-from uvim_fsq.weights.errors import WeightsError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
@@ -123,7 +123,7 @@ def address():
 PROGRAM = """
 import json, sys
 from uvim_fsq.weights import hub
-from uvim_fsq.weights.errors import WeightsError
+from uvim_fsq.errors import WeightsError
 
 results = {}
 for name in sys.argv[1:]:

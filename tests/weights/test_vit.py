@@ -7,8 +7,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.weights import vit
-from uvim_fsq.weights.errors import WeightsError
 
 WIDTH, DEPTH, MLP, HEADS, PATCH, SIDE = 12, 2, 20, 3, (4, 2), 3
 

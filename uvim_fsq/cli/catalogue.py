@@ -16,13 +16,14 @@ def catalogue(name: str | None, *, studies: bool = False) -> str:
     """
     sections: dict[str, Mapping[str, str]] = {}
     if name is not None:
-        about = {task: _about(f"configs.{task}") for task in built_in_names()}
+        about = {task: _about(f"uvim_fsq.configs.{task}") for task in built_in_names()}
         sections = {"CONFIG": about, **_choices(name)}
     if studies:
         from uvim_fsq.experiment.study import study_names
 
         sections["--study"] = {
-            study: _about(f"configs.studies.{study}") for study in study_names()
+            study: _about(f"uvim_fsq.configs.studies.{study}")
+            for study in study_names()
         }
     sections["--source"] = {
         kind: _first_line(cls.__doc__) for kind, cls in SOURCES.items()
@@ -32,7 +33,7 @@ def catalogue(name: str | None, *, studies: bool = False) -> str:
 
 def _choices(name: str) -> dict[str, Mapping[str, str]]:
     """Presets and variants of a Python file, or of a configuration that comes along."""
-    from configs import base, variants
+    from uvim_fsq.configs import base, variants
 
     module = load_module(name)
     if module is None:
@@ -42,7 +43,9 @@ def _choices(name: str) -> dict[str, Mapping[str, str]]:
         ("--preset", getattr(module, "PRESETS", {}), base.ABOUT),
         ("--variant", getattr(module, "VARIANTS", {}), variants.ABOUT),
     ):
-        own = option == "--preset" and not module.__name__.startswith("configs.")
+        own = option == "--preset" and not module.__name__.startswith(
+            "uvim_fsq.configs."
+        )
         rows = {str(key): "" if own else phrases.get(key, "") for key in table}
         if rows:
             found[f"{option} of {name}"] = rows

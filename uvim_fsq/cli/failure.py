@@ -160,7 +160,7 @@ def _known(error: BaseException | None) -> BaseException | None:
 
 
 def _is_ours(error: BaseException) -> bool:
-    return type(error).__module__.startswith(("uvim_fsq.", "evaluators."))
+    return type(error).__module__.startswith("uvim_fsq.")
 
 
 def _lines(error: BaseException) -> list[str]:

@@ -68,8 +68,8 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     if output is not None and not output.absolute().parent.is_dir():
         raise ConfigError(f"{output}: there is no folder {output.absolute().parent}.")
 
-    from evaluators.fid import FidError
-    from evaluators.inception import InceptionError
+    from uvim_fsq.evaluators.fid import FidError
+    from uvim_fsq.evaluators.inception import InceptionError
 
     try:
         result = _score(options)
@@ -88,9 +88,9 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
 
 
 def _score(options: argparse.Namespace) -> dict[str, Any]:
-    from evaluators.fid_evaluator import score_pools
-    from evaluators.fid_files import list_pictures, pool_of_files
-    from evaluators.inception import InceptionFeatures
+    from uvim_fsq.evaluation.fid_evaluator import score_pools
+    from uvim_fsq.evaluation.fid_files import list_pictures, pool_of_files
+    from uvim_fsq.evaluators.inception import InceptionFeatures
 
     folders = [Path(options.pictures), Path(options.reference_folder)]
     names = [list_pictures(folder) for folder in folders]

@@ -83,7 +83,7 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     if options.cross_check is not None:
         theirs = find_pq_compute(options.cross_check)
 
-    from evaluators.panoptic_files import score_files
+    from uvim_fsq.evaluation.panoptic_files import score_files
 
     files = options.truth, options.predictions, options.gt_folder, options.pred_folder
     with _progress() as report:

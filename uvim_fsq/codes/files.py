@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluators.codebook import CodebookEvaluator, UsedCodewords
+from uvim_fsq.evaluators.codebook import CodebookEvaluator, UsedCodewords
 from uvim_fsq.files import temporary
 from uvim_fsq.types import Float, Int
 

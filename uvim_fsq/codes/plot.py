@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.codebook import UsedCodewords
+from uvim_fsq.evaluators.codebook import UsedCodewords
 
 _USED, _LEVELS, _UNIFORM, _UNUSED = "#2a6f97", "#61a5c2", "#d1495b", "#eeeeee"
 

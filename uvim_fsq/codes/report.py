@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.codebook import UsedCodewords
+from uvim_fsq.evaluators.codebook import UsedCodewords
 from uvim_fsq.quantizers import expected_usage
 from uvim_fsq.terminal import plain_console
 from uvim_fsq.types import Float

@@ -15,7 +15,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from uvim_fsq.data.errors import BrokenFileError
 from uvim_fsq.data.file_kinds import file_kind
 from uvim_fsq.data.orientation import (
     TIFF_STARTS,
@@ -23,6 +22,7 @@ from uvim_fsq.data.orientation import (
     orientation,
     turn,
 )
+from uvim_fsq.errors import BrokenFileError
 from uvim_fsq.types import Shaped, UInt8
 
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from uvim_fsq.data.base import Source
-from uvim_fsq.data.errors import DataError
+from uvim_fsq.errors import DataError
 from uvim_fsq.types import Example
 
 Batch = dict[str, np.ndarray]

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.codebook import CodebookEvaluator, UsedCodewords
-from evaluators.runner import EvaluationResult, Prediction, evaluate
 from uvim_fsq.data.base import Source
 from uvim_fsq.data.loader import evaluation_batches
 from uvim_fsq.data.spread import spread
@@ -20,6 +18,8 @@ from uvim_fsq.evaluation.pages import save_pages
 from uvim_fsq.evaluation.predictions import Predictions
 from uvim_fsq.evaluation.scored import what_is_scored
 from uvim_fsq.evaluation.table import print_scores
+from uvim_fsq.evaluators.codebook import CodebookEvaluator, UsedCodewords
+from uvim_fsq.evaluators.runner import EvaluationResult, Prediction, evaluate
 from uvim_fsq.files import write_text
 from uvim_fsq.markup import finite, json_text
 from uvim_fsq.runs.directory import environment, write_json

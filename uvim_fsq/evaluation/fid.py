@@ -3,8 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evaluators.fid_evaluator import FID5K_PICTURES, FidEvaluator, fid5k_evaluator
-from evaluators.fid_files import (
+from uvim_fsq.data.base import Source
+from uvim_fsq.errors import ConfigError
+from uvim_fsq.evaluation.fid_evaluator import (
+    FID5K_PICTURES,
+    FidEvaluator,
+    fid5k_evaluator,
+)
+from uvim_fsq.evaluation.fid_files import (
     PicturePool,
     find_listed,
     list_pictures,
@@ -12,10 +18,8 @@ from evaluators.fid_files import (
     pool_of_source,
     read_list,
 )
-from evaluators.inception import InceptionFeatures
-from uvim_fsq.data.base import Source
-from uvim_fsq.errors import ConfigError
 from uvim_fsq.evaluation.listed import listed_indices
+from uvim_fsq.evaluators.inception import InceptionFeatures
 from uvim_fsq.settings.run import EvaluationConfig
 
 

@@ -4,10 +4,10 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from evaluators.fid_files import read_list
 from uvim_fsq.data.base import Source
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.images import PICTURE_SUFFIXES
+from uvim_fsq.errors import DataError
+from uvim_fsq.evaluation.fid_files import read_list
 
 _LISTED = 3
 

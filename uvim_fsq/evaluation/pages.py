@@ -7,9 +7,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from evaluators.runner import EvaluationResult
 from uvim_fsq.data.spread import spread
 from uvim_fsq.evaluation.predictions import Predictions
+from uvim_fsq.evaluators.runner import EvaluationResult
 from uvim_fsq.markup import printable
 from uvim_fsq.runs.directory import write_json
 from uvim_fsq.tasks.scoring import Scoring

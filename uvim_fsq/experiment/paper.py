@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from configs.variants import VARIANTS
+from uvim_fsq.configs.variants import VARIANTS
 from uvim_fsq.settings import as_json
 from uvim_fsq.settings.run import RunConfig
 
@@ -60,7 +60,7 @@ def is_papers_setting(config: RunConfig) -> bool:
     It is what the preset `paper` of the task has in one of the variants: data and splits, crops,
     models, quantizer, batches, steps, learning rates, and all that is scored.
     """
-    module = import_module(f"configs.{config.task.kind}")
+    module = import_module(f"uvim_fsq.configs.{config.task.kind}")
     published = (module.get_config(variant, "paper") for variant in VARIANTS)
     return _fixed(config) in map(_fixed, published)
 

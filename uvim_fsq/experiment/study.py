@@ -21,7 +21,7 @@ def load_study(name: str) -> ModuleType:
     if path.suffix == ".py" and path.is_file():
         module = run_file(path)
     elif name in study_names():
-        module = importlib.import_module(f"configs.studies.{name}")
+        module = importlib.import_module(f"uvim_fsq.configs.studies.{name}")
     else:
         raise ConfigError(
             f"there is no study {name!r}, nor a Python file with get_rows(get_config) of that name: "
@@ -36,7 +36,7 @@ def load_study(name: str) -> ModuleType:
 
 def study_names() -> list[str]:
     """The studies that come along."""
-    from configs import studies
+    from uvim_fsq.configs import studies
 
     return sorted(module.name for module in pkgutil.iter_modules(studies.__path__))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from uvim_fsq.errors import ConfigError
+from uvim_fsq.errors import ConfigError, WeightsError
 from uvim_fsq.evaluation.scores import with_numbers
 from uvim_fsq.models.uvim import build
 from uvim_fsq.runs.directory import tree_hash
@@ -17,7 +17,6 @@ from uvim_fsq.settings import as_json
 from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.types import Tree
 from uvim_fsq.weights import bundle, hub
-from uvim_fsq.weights.errors import WeightsError
 
 
 def open_bundle(path: Path) -> "BundleModel":

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from uvim_fsq.errors import ConfigError
+from uvim_fsq.errors import ConfigError, WeightsError
 from uvim_fsq.evaluation.scores import own_scores
 from uvim_fsq.fields import replace
 from uvim_fsq.models.uvim import build
@@ -22,7 +22,6 @@ from uvim_fsq.training.checkpoint import Checkpoints
 from uvim_fsq.training.state import abstract_state
 from uvim_fsq.types import Tree
 from uvim_fsq.weights import bundle, hub
-from uvim_fsq.weights.errors import WeightsError
 
 __all__ = [
     "BundleModel",

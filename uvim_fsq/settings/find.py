@@ -120,7 +120,7 @@ def load_module(name: str) -> ModuleType | None:
         return None
     if built_in not in built_in_names():
         return None
-    return importlib.import_module(f"configs.{built_in}")
+    return importlib.import_module(f"uvim_fsq.configs.{built_in}")
 
 
 def _module(name: str) -> ModuleType:
@@ -142,7 +142,7 @@ def _module(name: str) -> ModuleType:
 
 def built_in_names() -> list[str]:
     """The configurations that come along."""
-    import configs
+    from uvim_fsq import configs
 
     names = {
         path.stem for folder in configs.__path__ for path in Path(folder).glob("*.py")

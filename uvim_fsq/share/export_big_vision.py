@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from uvim_fsq.errors import ConfigError
+from uvim_fsq.errors import ConfigError, WeightsError
 from uvim_fsq.files import temporary
 from uvim_fsq.markup import json_text
 from uvim_fsq.models.uvim.settings import ModelConfig
@@ -15,7 +15,6 @@ from uvim_fsq.runs.open import Trained
 from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.types import Tree
 from uvim_fsq.weights.big_vision.names import STAGE1_NAMES, STAGE2_NAMES, Names, publish
-from uvim_fsq.weights.errors import WeightsError
 
 _POSITIONS = {"learned": "learn", "sincos2d": "sincos2d"}
 DESCRIPTION = "model.json"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uvim_fsq.data.coco.categories import COCO_CATEGORIES
-from uvim_fsq.errors import ConfigError
+from uvim_fsq.errors import ConfigError, WeightsError
 from uvim_fsq.fields import replace
 from uvim_fsq.quantizers.settings import VQConfig
 from uvim_fsq.runs.open import expected_variables
@@ -42,7 +42,6 @@ from uvim_fsq.weights.big_vision.sizes import (
     image_size,
     patch_size,
 )
-from uvim_fsq.weights.errors import WeightsError
 from uvim_fsq.weights.npz import open_archive, read_headers
 
 _CHANNELS = {

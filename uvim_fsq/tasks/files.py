@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import cv2
 import numpy as np
 
-from uvim_fsq.data.errors import DataError
+from uvim_fsq.errors import DataError
 from uvim_fsq.files import name_problem, write_whole
 from uvim_fsq.tasks.base import Task
 

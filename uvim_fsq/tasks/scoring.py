@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from evaluators.runner import Evaluator
+from uvim_fsq.evaluators.runner import Evaluator
 from uvim_fsq.tasks.base import Task
 
 

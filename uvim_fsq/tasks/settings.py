@@ -83,7 +83,7 @@ class TaskConfig:
         Raises:
           DataError: if the source lacks the task's labels, or cannot be learned from.
         """
-        from uvim_fsq.data.errors import DataError
+        from uvim_fsq.errors import DataError
 
         example = source[0]
         if any(label not in example for label in self.labels):

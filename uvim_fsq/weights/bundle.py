@@ -20,9 +20,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.files import temporary
 from uvim_fsq.types import Tree
-from uvim_fsq.weights.errors import WeightsError
 
 VERSION = 1
 """Of the format. Raised when a reader of the old one would misread the new one."""

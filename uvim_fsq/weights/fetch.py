@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from uvim_fsq.weights.errors import WeightsError
+from uvim_fsq.errors import WeightsError
 
 _URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]+)://")
 _PACKAGES = {

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.weights.bundle import CARD, SETTINGS, WEIGHTS
-from uvim_fsq.weights.errors import WeightsError
 
 _PART = r"\w[\w.-]*"
 _NAME = re.compile(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import ml_dtypes
 import numpy as np
 
-from uvim_fsq.weights.errors import WeightsError
+from uvim_fsq.errors import WeightsError
 
 # What zipfile and NumPy raise for content that they cannot read.
 _BROKEN = (

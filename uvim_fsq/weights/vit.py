@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import scipy.ndimage
 
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.fields import Size
 from uvim_fsq.types import Float
 from uvim_fsq.weights.big_vision.names import find
-from uvim_fsq.weights.errors import WeightsError
 from uvim_fsq.weights.npz import open_archive, read_headers
 
 POSITIONS = "encoder_positions/embedding"

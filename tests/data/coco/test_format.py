@@ -24,7 +24,7 @@ from uvim_fsq.data.coco.png import (
     with_areas,
     write_ids,
 )
-from uvim_fsq.data.errors import BrokenFileError, DataError
+from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.types import Category
 
 CATEGORIES = (

@@ -14,7 +14,7 @@ from uvim_fsq.data.base import Source
 from uvim_fsq.data.coco import source as module
 from uvim_fsq.data.coco.png import read_ids, write_ids
 from uvim_fsq.data.coco.source import CocoPanopticFolder
-from uvim_fsq.data.errors import DataError
+from uvim_fsq.errors import DataError
 from uvim_fsq.types import Category
 
 CATEGORIES = [

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from uvim_fsq.data.base import Source
-from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.folders.nyu_h5 import NyuH5Folder, open_depth_folder, read_frame
 from uvim_fsq.data.folders.rgbd import RgbdFolder
 from uvim_fsq.data.loader import evaluation_batches
+from uvim_fsq.errors import BrokenFileError, DataError
 
 h5py = pytest.importorskip("h5py")
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from uvim_fsq.data.base import Source
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders import pictures as module
 from uvim_fsq.data.folders.pictures import PictureFolder, colour_levels
 from uvim_fsq.data.images import read_image
+from uvim_fsq.errors import DataError
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders.rgbd import RgbdFolder
+from uvim_fsq.errors import DataError
 
 
 @pytest.fixture(autouse=True)

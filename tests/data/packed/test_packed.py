@@ -13,12 +13,12 @@ import pytest
 
 from uvim_fsq.data.base import Source
 from uvim_fsq.data.coco.source import CocoPanopticFolder
-from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.folders.pictures import PictureFolder
 from uvim_fsq.data.folders.rgbd import RgbdFolder
 from uvim_fsq.data.images import read_image
 from uvim_fsq.data.packed.pack import Changes, pack
 from uvim_fsq.data.packed.source import Records
+from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.types import Category
 
 pytest.importorskip("array_record")

@@ -9,11 +9,11 @@ import time
 import numpy as np
 import pytest
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.scenes import cache as scene_cache
 from uvim_fsq.data.scenes import prepare
 from uvim_fsq.data.scenes.cache import Stream, default_cache_dir
 from uvim_fsq.data.scenes.source import Scenes
+from uvim_fsq.errors import DataError
 
 SIZE = (16, 16)
 

@@ -10,11 +10,11 @@ from math import cos, sin, tan
 import numpy as np
 import pytest
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.scenes.example import fields, render_example
 from uvim_fsq.data.scenes.render import render
 from uvim_fsq.data.scenes.room.layout import sample_scene
 from uvim_fsq.data.scenes.source import CATEGORIES, Scenes
+from uvim_fsq.errors import DataError
 
 CLASS = {row.name: row.id for row in CATEGORIES}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from uvim_fsq.data.coco.categories import COCO_CATEGORIES
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.tfds.fields import category_ids
 from uvim_fsq.data.tfds.source import TfdsSource
+from uvim_fsq.errors import DataError
 from uvim_fsq.types import Category
 
 COCO, NYU = "coco/2017_panoptic", "nyu_depth_v2"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.tfds.imagenet_lists import interleaved_order, write_lists
 from uvim_fsq.data.tfds.source import TfdsSource
+from uvim_fsq.errors import DataError
 
 tfds = pytest.importorskip("tensorflow_datasets")
 tf = pytest.importorskip("tensorflow")

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.tfds.prepare import FACTS, prepare
 from uvim_fsq.data.tfds.prepared import find_prepared
 from uvim_fsq.data.tfds.source import TfdsSource
+from uvim_fsq.errors import DataError
 
 tfds = pytest.importorskip("tensorflow_datasets")
 tf = pytest.importorskip("tensorflow")

@@ -12,8 +12,8 @@ import pytest
 
 from uvim_fsq.data.base import Source
 from uvim_fsq.data.coco.categories import COCO_CATEGORIES
-from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.tfds.source import TfdsSource
+from uvim_fsq.errors import BrokenFileError, DataError
 
 FORMATS = ("array_record", "tfrecord")
 COCO, NYU, IMAGENET = "coco/2017_panoptic", "nyu_depth_v2", "imagenet2012"

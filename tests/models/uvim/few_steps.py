@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from configs.depth import get_config
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.models.uvim import build as objects
 from uvim_fsq.models.uvim.objectives import codebook_update, target_encoder
 from uvim_fsq.models.uvim.stage1.objective import stage1_loss

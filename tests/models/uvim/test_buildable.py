@@ -5,8 +5,8 @@ import logging
 import jax
 import pytest
 
-from configs import panoptic
-from configs.depth import get_config
+from uvim_fsq.configs import panoptic
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.models.uvim.buildable import (
     check_buildable,
     check_length,

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs.depth import get_config
+from uvim_fsq.configs.depth import get_config
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.pretrained import check_pretrained, with_pretrained_encoder
 from uvim_fsq.models.uvim.stage2.model import Stage2Model
 from uvim_fsq.nn.patches import grid_size
 from uvim_fsq.settings import replace
 from uvim_fsq.weights.big_vision.names import STAGE2_NAMES, find
-from uvim_fsq.weights.errors import WeightsError
 
 SIDE = 3  # Of the file's grid.
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs.depth import get_config
+from uvim_fsq.configs.depth import get_config
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.initial import initial_weights
 from uvim_fsq.runs.initial_plan import flatten

@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from configs import panoptic
-from configs.depth import get_config
+from uvim_fsq.configs import panoptic
+from uvim_fsq.configs.depth import get_config
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.runs.train import train
 from uvim_fsq.settings import CategoryConfig, ConfigError, FSQConfig, replace
-from uvim_fsq.weights.errors import WeightsError
 
 
 def fresh_and_loaded(given, fresh, result):

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.initial import initial_weights
 from uvim_fsq.runs.initial_plan import flatten
 from uvim_fsq.settings import replace
-from uvim_fsq.weights.errors import WeightsError
 
 
 def write_vit(path, model):

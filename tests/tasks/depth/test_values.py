@@ -4,10 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluators.depth import DepthEvaluator
-from evaluators.errors import ScoreError
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders.rgbd import RgbdFolder
+from uvim_fsq.errors import DataError, ScoreError
+from uvim_fsq.evaluators.depth import DepthEvaluator
 from uvim_fsq.settings import DepthConfig
 from uvim_fsq.tasks.depth.values import look_at_depth
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq.data.errors import BrokenFileError, DataError
+from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.files import has_controls, name_problem
 from uvim_fsq.types import Category
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from uvim_fsq.data.coco.annotations import categories, read_json
-from uvim_fsq.data.errors import BrokenFileError
+from uvim_fsq.errors import BrokenFileError
 from uvim_fsq.types import Category
 
 

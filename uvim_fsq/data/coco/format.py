@@ -28,7 +28,7 @@ from uvim_fsq.data.coco.annotations import (
     segments,
     whole,
 )
-from uvim_fsq.data.errors import BrokenFileError, DataError
+from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.files import write_whole
 from uvim_fsq.types import Category, Int
 

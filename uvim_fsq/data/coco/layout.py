@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders.parts import Split, contents, find_parts
+from uvim_fsq.errors import DataError
 
 _log = logging.getLogger(__name__)
 

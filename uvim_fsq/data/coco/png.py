@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from uvim_fsq.data.coco.annotations import LARGEST_ID, Segment
-from uvim_fsq.data.errors import BrokenFileError
 from uvim_fsq.data.images import decode, read_whole_file
+from uvim_fsq.errors import BrokenFileError
 from uvim_fsq.files import write_whole
 from uvim_fsq.types import Int
 

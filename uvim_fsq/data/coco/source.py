@@ -12,7 +12,6 @@ from uvim_fsq.data.coco.annotations import Segment
 from uvim_fsq.data.coco.format import CocoIndex, read_index
 from uvim_fsq.data.coco.layout import LAYOUT, ListedFiles, Part, find_coco_parts
 from uvim_fsq.data.coco.png import check_ids, count_pixels, read_ids, with_areas
-from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.fingerprint import file_sizes
 from uvim_fsq.data.folders.parts import (
     Split,
@@ -30,6 +29,7 @@ from uvim_fsq.data.folders.scan import (
 )
 from uvim_fsq.data.images import PICTURE_SUFFIXES, read_oriented
 from uvim_fsq.data.orientation import swaps_sides, turn_along
+from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.types import Category
 
 _log = logging.getLogger(__name__)

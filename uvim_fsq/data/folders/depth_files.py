@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from uvim_fsq.data.errors import BrokenFileError
 from uvim_fsq.data.file_kinds import file_kind
 from uvim_fsq.data.images import (
     JPEG_START,
@@ -19,6 +18,7 @@ from uvim_fsq.data.images import (
     one_line,
     read_whole_file,
 )
+from uvim_fsq.errors import BrokenFileError
 from uvim_fsq.types import Float, Shaped
 
 MILLIMETRES = 1000.0

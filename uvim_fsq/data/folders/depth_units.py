@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders.parts import refuse
+from uvim_fsq.errors import DataError
 
 _COLUMNS = ("name", "units_per_metre")
 _SHOWN = 120

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from uvim_fsq.data.base import Source
-from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.fingerprint import file_sizes
 from uvim_fsq.data.folders.parts import (
     Split,
@@ -32,6 +31,7 @@ from uvim_fsq.data.folders.scan import (
     scan,
 )
 from uvim_fsq.data.listing import list_files, say_once
+from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.types import Category, Float, UInt8
 
 _ARCHIVE = "nyudepthv2"

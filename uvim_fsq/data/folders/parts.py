@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.listing import lost_folder, say_once
+from uvim_fsq.errors import DataError
 
 Split = Literal["train", "validation", "all"]
 SplitBy = Literal["folder", "file"]

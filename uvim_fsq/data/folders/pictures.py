@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.fingerprint import file_sizes
 from uvim_fsq.data.folders.parts import (
     Split,
@@ -32,6 +31,7 @@ from uvim_fsq.data.folders.scan import (
 )
 from uvim_fsq.data.images import PICTURE_SUFFIXES, read_image
 from uvim_fsq.data.listing import list_files, say_once
+from uvim_fsq.errors import DataError
 from uvim_fsq.files import name_problem
 from uvim_fsq.types import Category, UInt8
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.fingerprint import file_sizes
 from uvim_fsq.data.folders.depth_files import (
     depth_limit,
@@ -39,6 +38,7 @@ from uvim_fsq.data.folders.scan import (
 from uvim_fsq.data.images import read_oriented
 from uvim_fsq.data.listing import say_once
 from uvim_fsq.data.orientation import turn_along
+from uvim_fsq.errors import DataError
 from uvim_fsq.types import Category, UInt8
 
 _LAYOUT = "rgb/ and depth/, or train/ and validation/ with rgb/ and depth/ in each"

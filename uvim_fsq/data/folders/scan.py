@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq.data.errors import DataError
+from uvim_fsq.errors import DataError
 
 _log = logging.getLogger(__name__)
 _VERSION = 2

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq.data.base import Source
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.packed.record import Changes, make_record, source_fingerprint
 from uvim_fsq.data.packed.source import (
     FORMAT,
@@ -26,6 +25,7 @@ from uvim_fsq.data.packed.source import (
     PARTS,
     import_array_record,
 )
+from uvim_fsq.errors import DataError
 
 SHARD_LENGTH = 4096
 """Examples in a file: some hundred megabytes of JPEG with labels."""

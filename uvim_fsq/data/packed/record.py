@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from uvim_fsq.data.base import Source
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.packed.source import decode_jpeg, encode_record
 from uvim_fsq.data.transforms import resize_area, resize_labels
+from uvim_fsq.errors import DataError
 
 
 @runtime_checkable

@@ -26,7 +26,7 @@ from typing import Any, SupportsIndex
 import cv2
 import numpy as np
 
-from uvim_fsq.data.errors import BrokenFileError, DataError
+from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.files import name_problem
 from uvim_fsq.types import Category
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.scenes.example import GENERATOR_VERSION, fields, render_example
+from uvim_fsq.errors import DataError
 
 _SHARD_BYTES = 16 << 20
 _STALE_SECONDS = 3600

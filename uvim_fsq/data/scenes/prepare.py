@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvim_fsq
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.scenes.cache import Shard, Stream, check_space
+from uvim_fsq.errors import DataError
 
 _SECONDS_WORTH_PROCESSES = 1.0
 _SECONDS_BETWEEN_LINES = 10.0

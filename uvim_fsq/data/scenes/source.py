@@ -6,12 +6,12 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.scenes import categories
 from uvim_fsq.data.scenes.cache import Stream, default_cache_dir
 from uvim_fsq.data.scenes.example import GENERATOR_VERSION
 from uvim_fsq.data.scenes.prepare import prepare_scenes
 from uvim_fsq.data.scenes.room.layout import SPLITS
+from uvim_fsq.errors import DataError
 from uvim_fsq.types import Category, Example
 
 __all__ = ["CATEGORIES", "GENERATOR_VERSION", "Scenes"]

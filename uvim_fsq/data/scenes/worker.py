@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.scenes.cache import Shard, Stream
+from uvim_fsq.errors import DataError
 
 _SECONDS_BETWEEN_LINES = 0.2
 

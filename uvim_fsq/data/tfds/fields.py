@@ -9,9 +9,9 @@ import numpy as np
 
 from uvim_fsq.data.coco import annotations
 from uvim_fsq.data.coco.categories import COCO_CATEGORIES
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders.depth_files import depth_limit, to_metres
 from uvim_fsq.data.images import PICTURE_SUFFIXES
+from uvim_fsq.errors import DataError
 from uvim_fsq.types import Category, Int, Shaped
 
 FIELDS = ("image", "depth", "panoptic", "segments", "id")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.tfds.source import TfdsSource
+from uvim_fsq.errors import DataError
 from uvim_fsq.files import write_text
 from uvim_fsq.types import Int
 

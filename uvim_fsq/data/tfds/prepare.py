@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from uvim_fsq.data.coco.png import check_ids
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.tfds.fields import KNOWN_FIELDS
 from uvim_fsq.data.tfds.prepared import (
     default_data_dir,
@@ -23,6 +22,7 @@ from uvim_fsq.data.tfds.prepared import (
     plain_name,
 )
 from uvim_fsq.data.tfds.source import TfdsSource
+from uvim_fsq.errors import DataError
 
 Say = Callable[[str], None]
 

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq.data.errors import DataError
+from uvim_fsq.errors import DataError
 
 _INFO = "dataset_info.json"
 

@@ -21,7 +21,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from uvim_fsq.data.errors import BrokenFileError, DataError
+from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.types import Int, Shaped
 
 _log = logging.getLogger(__name__)

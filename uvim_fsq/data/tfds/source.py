@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from uvim_fsq.data.coco.png import count_pixels, with_areas
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders.scan import cache_directory
 from uvim_fsq.data.images import to_rgb_uint8
 from uvim_fsq.data.tfds.fields import (
@@ -29,6 +28,7 @@ from uvim_fsq.data.tfds.prepared import (
     plain_name,
 )
 from uvim_fsq.data.tfds.records import find_pieces, locate, open_records, remembered
+from uvim_fsq.errors import DataError
 from uvim_fsq.types import Category, Int
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import flax.traverse_util
 import jax.numpy as jnp
 
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.fields import Size
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.settings import UvimSettings
@@ -12,7 +13,6 @@ from uvim_fsq.models.uvim.stage2.model import Stage2Model
 from uvim_fsq.nn.patches import grid_size
 from uvim_fsq.types import Tree
 from uvim_fsq.weights import vit
-from uvim_fsq.weights.errors import WeightsError
 from uvim_fsq.weights.fetch import local_file
 
 _SIZES = ("patch_size", "width", "encoder_depth", "mlp_width", "num_heads")

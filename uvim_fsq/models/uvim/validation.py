@@ -9,10 +9,10 @@ import cv2
 import jax
 import numpy as np
 
-from evaluators.codebook import UsedCodewords
 from uvim_fsq.data.base import Source
 from uvim_fsq.data.loader import Batch, evaluation_batches
 from uvim_fsq.data.spread import spread
+from uvim_fsq.evaluators.codebook import UsedCodewords
 from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.build import FrozenStage1
 from uvim_fsq.models.uvim.inference import Inference, stable_hash

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluators.baselines import MeanPredictor
-from evaluators.color import PsnrEvaluator
-from evaluators.runner import Evaluator
+from uvim_fsq.evaluators.baselines import MeanPredictor
+from uvim_fsq.evaluators.color import PsnrEvaluator
+from uvim_fsq.evaluators.runner import Evaluator
 
 
 @dataclass(frozen=True)

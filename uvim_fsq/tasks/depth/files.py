@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.orientation import unturn
+from uvim_fsq.errors import DataError
 from uvim_fsq.files import write_whole
 from uvim_fsq.tasks.base import Task
 from uvim_fsq.tasks.files import paths, write_png

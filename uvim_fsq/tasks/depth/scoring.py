@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluators.baselines import MeanPredictor
-from evaluators.depth import DepthEvaluator, valid_pixels
-from evaluators.runner import Evaluator
+from uvim_fsq.evaluators.baselines import MeanPredictor
+from uvim_fsq.evaluators.depth import DepthEvaluator, valid_pixels
+from uvim_fsq.evaluators.runner import Evaluator
 from uvim_fsq.tasks.depth.settings import DepthConfig
 
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from uvim_fsq.data.base import Source
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.spread import spread
+from uvim_fsq.errors import DataError
 from uvim_fsq.tasks.depth.settings import DepthConfig
 from uvim_fsq.tasks.depth.task import known_depth
 

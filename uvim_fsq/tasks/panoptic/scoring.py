@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluators.baselines import ModePredictor
-from evaluators.panoptic import PanopticEvaluator
-from evaluators.runner import Evaluator
+from uvim_fsq.evaluators.baselines import ModePredictor
+from uvim_fsq.evaluators.panoptic import PanopticEvaluator
+from uvim_fsq.evaluators.runner import Evaluator
 from uvim_fsq.tasks.panoptic.settings import PanopticConfig, categories_of
 
 

@@ -129,7 +129,7 @@ class PanopticConfig(TaskConfig):
         Raises:
           DataError: if the source lacks labels, or has other categories than the model.
         """
-        from uvim_fsq.data.errors import DataError
+        from uvim_fsq.errors import DataError
 
         super().check_source(source, name)
         known = {(c.id, c.name) for c in self.categories}

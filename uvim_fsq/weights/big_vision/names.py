@@ -18,8 +18,8 @@ import flax.traverse_util
 import jax
 import numpy as np
 
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.types import Shaped, Tree
-from uvim_fsq.weights.errors import WeightsError
 from uvim_fsq.weights.npz import read_npz
 
 __all__ = ["STAGE1_NAMES", "STAGE2_NAMES", "find", "publish", "read_npz", "translate"]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from uvim_fsq.errors import WeightsError
 from uvim_fsq.fields import Size
 from uvim_fsq.weights.big_vision.names import (
     STAGE1_NAMES,
@@ -13,7 +14,6 @@ from uvim_fsq.weights.big_vision.names import (
     find,
     published_name,
 )
-from uvim_fsq.weights.errors import WeightsError
 from uvim_fsq.weights.npz import Header
 
 Headers = Mapping[str, Header]

@@ -4,10 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from uvim_fsq.errors import ConfigError
+from uvim_fsq.errors import ConfigError, WeightsError
 from uvim_fsq.fields import Size
 from uvim_fsq.weights.big_vision.shapes import Stage1Shape, Stage2Shape
-from uvim_fsq.weights.errors import WeightsError
 
 PUBLISHED_CODE_LENGTH = 256
 

@@ -16,9 +16,9 @@ paper       COCO 2017, 512 px        accelerators  -            not yet run (as 
 [Arithmetic, not measured: operations of both stages at 50 (small) and 400 TFLOP/s.]
 """
 
-from configs import base
-from configs.base import with_task
-from configs.variants import VARIANTS, pick
+from uvim_fsq.configs import base
+from uvim_fsq.configs.base import with_task
+from uvim_fsq.configs.variants import VARIANTS, pick
 from uvim_fsq.settings import CocoConfig, PanopticConfig, RunConfig, TfdsConfig
 
 _SCENES = PanopticConfig(classes=17 + 1)

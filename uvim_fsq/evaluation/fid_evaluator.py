@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.coltran import COLOR_SIZE, network_input, prediction_pixels
-from evaluators.fid import FeatureStatistics, FidError, distance_between
-from evaluators.fid_files import FeatureExtractor, PicturePool, picture_key, read_list
+from uvim_fsq.evaluation.coltran import COLOR_SIZE, network_input, prediction_pixels
+from uvim_fsq.evaluation.fid_files import (
+    FeatureExtractor,
+    PicturePool,
+    picture_key,
+    read_list,
+)
+from uvim_fsq.evaluators.fid import FeatureStatistics, FidError, distance_between
 
 _log = logging.getLogger(__name__)
 

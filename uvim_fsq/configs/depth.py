@@ -16,8 +16,8 @@ paper       NYU Depth v2, 512 px       accelerators  -            not yet run (a
 [Arithmetic, not measured: operations of both stages at 50 (small) and 400 TFLOP/s.]
 """
 
-from configs import base
-from configs.variants import VARIANTS, pick
+from uvim_fsq.configs import base
+from uvim_fsq.configs.variants import VARIANTS, pick
 from uvim_fsq.settings import FolderConfig, RunConfig, TfdsConfig, replace
 
 _NYU = dict(

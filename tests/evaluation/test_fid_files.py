@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluators.coltran import network_input, picture_pixels
-from evaluators.fid_files import (
+from uvim_fsq.errors import DataError
+from uvim_fsq.evaluation.coltran import network_input, picture_pixels
+from uvim_fsq.evaluation.fid_files import (
     find_listed,
     list_pictures,
     picture_key,
@@ -15,7 +16,6 @@ from evaluators.fid_files import (
     pool_of_source,
     read_list,
 )
-from uvim_fsq.data.errors import DataError
 
 
 class Colours:

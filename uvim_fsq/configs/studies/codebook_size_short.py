@@ -6,7 +6,7 @@ The heads of large codebooks cost most of a step. Rows of 2^14 and 2^16 are trai
 that they tell what usage and cost do, not how good such codebooks could be.
 """
 
-from configs.studies import codebook_size
+from uvim_fsq.configs.studies import codebook_size
 from uvim_fsq.settings import replace
 
 TITLE = "codebook sizes, fewer steps at large sizes"

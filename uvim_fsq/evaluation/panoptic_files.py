@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evaluators.panoptic import PanopticCounts, PanopticEvaluator, total
 from uvim_fsq.data.coco.format import (
     CocoAnnotation,
     CocoImage,
@@ -16,7 +15,8 @@ from uvim_fsq.data.coco.format import (
     read_predictions,
 )
 from uvim_fsq.data.coco.png import count_pixels, read_ids, with_areas
-from uvim_fsq.data.errors import DataError
+from uvim_fsq.errors import DataError
+from uvim_fsq.evaluators.panoptic import PanopticCounts, PanopticEvaluator, total
 from uvim_fsq.types import Category
 
 _LISTED = 5

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from evaluators.errors import ScoreError
+from uvim_fsq.errors import ScoreError
 from uvim_fsq.types import Bool, Float, Int, Num
 
 

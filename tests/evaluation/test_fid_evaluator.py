@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from evaluators.coltran import network_input, picture_pixels, prediction_pixels
-from evaluators.fid import FeatureStatistics, FidError, frechet_distance
-from evaluators.fid_evaluator import (
+from uvim_fsq.evaluation.coltran import network_input, picture_pixels, prediction_pixels
+from uvim_fsq.evaluation.fid_evaluator import (
     FID5K_PICTURES,
     FidEvaluator,
     fid5k_evaluator,
     score_pools,
 )
-from evaluators.fid_files import PicturePool
-from evaluators.runner import EvaluationError, evaluate
+from uvim_fsq.evaluation.fid_files import PicturePool
+from uvim_fsq.evaluators.fid import FeatureStatistics, FidError, frechet_distance
+from uvim_fsq.evaluators.runner import EvaluationError, evaluate
 
 
 class Colours:
@@ -139,7 +139,7 @@ def test_pools():
 @pytest.fixture
 def lists(tmp_path, monkeypatch):
     """Two lists as of ImageNet, of 12 instead of 5,000 names, and a pool of the second."""
-    monkeypatch.setattr("evaluators.fid_evaluator.FID5K_PICTURES", 12)
+    monkeypatch.setattr("uvim_fsq.evaluation.fid_evaluator.FID5K_PICTURES", 12)
     names = [f"ILSVRC2012_val_{i:08}.JPEG" for i in range(24)]
     paths = tmp_path / "evaluation.txt", tmp_path / "reference.txt"
     for path, half in zip(paths, (names[:12], names[12:]), strict=True):

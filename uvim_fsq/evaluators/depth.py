@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluators.errors import ScoreError
+from uvim_fsq.errors import ScoreError
 from uvim_fsq.types import Bool, Num
 
 METRICS = ("rmse", "abs_rel", "log10", "delta1", "delta2", "delta3")

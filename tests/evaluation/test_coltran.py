@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluators.coltran import network_input, picture_pixels, prediction_pixels
+from uvim_fsq.evaluation.coltran import network_input, picture_pixels, prediction_pixels
 
 
 @pytest.mark.parametrize("picture, size", [(0, 32), (0, 48), (1, 48), (2, 48)])

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from evaluators.coltran import PREPARATION, network_input, picture_pixels
-from evaluators.fid import FeatureStatistics
-from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folders.scan import cache_directory, cache_name, scan
 from uvim_fsq.data.images import PICTURE_SUFFIXES, read_image
 from uvim_fsq.data.listing import list_files
+from uvim_fsq.errors import DataError
+from uvim_fsq.evaluation.coltran import PREPARATION, network_input, picture_pixels
+from uvim_fsq.evaluators.fid import FeatureStatistics
 from uvim_fsq.types import Float
 
 _log = logging.getLogger(__name__)
