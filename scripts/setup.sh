@@ -61,8 +61,8 @@ stamps() {
   .venv/bin/python - "$@" <<'END'
 import hashlib, sys
 from pathlib import Path
-# Every requirement file builds on the core.
-core = Path("requirements-core.txt").read_bytes()
+# Requirement files take in one another.
+core = b"".join(path.read_bytes() for path in sorted(Path().glob("requirements*.txt")))
 folder = Path(".venv/installed")
 for name in sys.argv[2:]:
     now = hashlib.sha256(core + Path(name).read_bytes()).hexdigest()
