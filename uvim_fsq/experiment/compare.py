@@ -51,8 +51,8 @@ def compare(models: Sequence[str], output: Path) -> list[Path]:
         every,
         score_of(config.task),
         [row.name for row in rows],
-        paper=paper.SCORES[config.task.kind],
-        paper_usage=paper.USAGE[config.task.kind],
+        paper=paper.SCORES.get(config.task.kind, {}),
+        paper_usage=paper.USAGE.get(config.task.kind, {}),
         comparable=all(paper.is_papers_setting(config) for _, config in found)
         and all(map(paper.is_papers_evaluation, every)),
     )

@@ -60,6 +60,8 @@ def is_papers_setting(config: RunConfig) -> bool:
     It is what the preset `paper` of the task has in one of the variants: data and splits, crops,
     models, quantizer, batches, steps, learning rates, and all that is scored.
     """
+    if config.task.kind not in SCORES:
+        return False
     module = import_module(f"uvim_fsq.configs.{config.task.kind}")
     published = (module.get_config(variant, "paper") for variant in VARIANTS)
     return _fixed(config) in map(_fixed, published)

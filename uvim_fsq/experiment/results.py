@@ -30,8 +30,8 @@ def experiment_table(plan: Plan) -> Table:
         found,
         score_of(config.task),
         list(plan.rows),
-        paper=paper.SCORES[task],
-        paper_usage=paper.USAGE[task],
+        paper=paper.SCORES.get(task, {}),
+        paper_usage=paper.USAGE.get(task, {}),
         comparable=all(map(paper.is_papers_setting, plan.rows.values()))
         and all(map(paper.is_papers_evaluation, found)),
     )
