@@ -19,8 +19,10 @@ def score(value: float | None) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
 
 
-def aligned(rows: Rows, left: int = 1) -> str:
+def aligned(rows: Rows, left: int = 1, *, rule: bool = False) -> str:
     """Lines of text with columns as wide as they need to be, the first `left` of them to the left.
+
+    `rule` draws a line below the headings.
 
     >>> print(aligned([["", "rmse"], ["fsq_no_context", "1"]]))
                     rmse
@@ -35,6 +37,8 @@ def aligned(rows: Rows, left: int = 1) -> str:
         cells = [c + gap for c, gap in zip(row[:left], gaps, strict=False)]
         cells += [gap + c for c, gap in zip(row[left:], gaps[left:], strict=True)]
         lines.append("  ".join(cells).rstrip())
+    if rule:
+        lines.insert(1, "-" * cell_len(lines[0]))
     return "\n".join(lines)
 
 
