@@ -3,20 +3,18 @@
 The template below is the card. The licence is the owner's to say.
 """
 
-import re
 import shlex
-import string
 from collections.abc import Mapping
 from typing import Any
 
 from uvim_fsq.evaluation.table import BASELINES, TITLES, best_of, score_rows, summary
-from uvim_fsq.markup import json_text, markdown, markdown_code
+from uvim_fsq.markup import filled, json_text, markdown, markdown_code
 from uvim_fsq.settings import as_json
 from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.tables import markdown_table
 from uvim_fsq.tasks.scoring import Scoring
 
-# What is not known is left out: a line, or a part of it in [[ ]], with a value that is None or not there.
+# What is not known is left out, see `filled`.
 _CARD = """\
 ---
 library_name: uvim-fsq
@@ -42,13 +40,13 @@ tags:
 |---|---|
 | works at | {size} pixels (rows x columns) |
 | stage I | {counts[stage1]:,} parameters; width {model1.width}, {model1.encoder_depth} + {model1.decoder_depth} layers, patches of \
-{model1.patch_size[0]} x {model1.patch_size[1]}; {context} the picture[[; step {steps[stage1]:,}, {checkpoint}]] |
+{model1.patch_size[0]} x {model1.patch_size[1]}; {context} the picture[[; step {details[steps][stage1]:,}, {checkpoint}]] |
 | stage II | {counts[stage2]:,} parameters; width {model2.width}, {model2.encoder_depth} + {model2.decoder_depth} layers, patches of \
-{model2.patch_size[0]} x {model2.patch_size[1]}[[; step {steps[stage2]:,}, {checkpoint}]][[; seed {details[stage2_seed]}]] |
+{model2.patch_size[0]} x {model2.patch_size[1]}[[; step {details[steps][stage2]:,}, {checkpoint}]][[; seed {details[stage2_seed]}]] |
 | guiding code | {model1.code_length} indices |
 | quantizer | {quantizer} |
-| codebook usage | {usage[usage]:.1%} of the codewords over {usage[indices]:,.0f} indices\
-[[, perplexity {usage[perplexity]:.1f}]] (training pictures) |
+| codebook usage | {details[codebook_usage][usage]:.1%} of the codewords over {details[codebook_usage][indices]:,.0f} indices\
+[[, perplexity {details[codebook_usage][perplexity]:.1f}]] (training pictures) |
 | weights | {source} |
 | written with | {versions} |
 
@@ -135,7 +133,7 @@ def model_card(
         sampling = (
             f"by one sample at temperature {temperature:g}, reproducible by its seed"
         )
-    use = _filled(
+    use = filled(
         _USE if whole else _USE_OF_STAGE1,
         task=task,
         # What begins with a dash would be an option.
@@ -145,7 +143,7 @@ def model_card(
         evaluation_words=config.data.evaluation_words(task.own_source),
         sampling=sampling,
     )
-    return _filled(
+    return filled(
         _CARD,
         **{"config": config, "task": task, "counts": counts, "details": details},
         **{"model1": config.stage1.model, "model2": config.stage2.model},
@@ -158,26 +156,6 @@ def model_card(
         **_training(config, details, counts),
         **_scores(task.scoring(), details.get("scores") or {}),
     )
-
-
-def _filled(template: str, **values: Any) -> str:
-    lines = []
-    for line in template.splitlines():
-        pieces = [_piece(text, values) for text in re.split(r"\[\[(.*?)\]\]", line)]
-        if None not in pieces[::2]:  # Every second one stood in brackets.
-            lines.append("".join(piece or "" for piece in pieces))
-    return re.sub("\n{3,}", "\n\n", "\n".join(lines)) + "\n"
-
-
-def _piece(text: str, values: Mapping[str, Any]) -> str | None:
-    """A piece of a template with its values; None if one of them is not known."""
-    parser = string.Formatter()
-    names = [name for _, name, _, _ in parser.parse(text) if name]
-    try:
-        found = [parser.get_field(name, (), values)[0] for name in names]
-    except (KeyError, TypeError):  # It is not there, or what it would be in is None.
-        return None
-    return None if None in found else text.format(**values)
 
 
 def _listed(lines: list[str]) -> str:
@@ -195,7 +173,7 @@ def _training(
     model, steps = config.stage1.model, details.get("steps", {})
     sides = ["encoder"] * model.encoder_context + ["decoder"] * model.decoder_context
     sees = f"its {' and '.join(sides)} see{'s' * (len(sides) == 1)}"
-    best = config.checkpoint == "best"
+    best = "where the validation loss was lowest"
     known = [name for name in counts if steps.get(name) is not None]
     trained = {name: getattr(config, name) for name in known}
     data, other = config.data.describe(), details.get("stage1_data")
@@ -209,9 +187,7 @@ def _training(
     return {
         "context": sees if sides else "does not see",
         "quantizer": config.quantizer.describe(),
-        "usage": details.get("codebook_usage"),
-        "steps": steps,
-        "checkpoint": "where the validation loss was lowest" if best else "the last",
+        "checkpoint": best if config.checkpoint == "best" else "the last",
         "source": details.get("source") or None,
         "versions": ", ".join(f"{name} {each}" for name, each in versions) or None,
         "other": other,
