@@ -114,19 +114,19 @@ def _compare(ours: Mapping[str, float], theirs: Mapping[str, float]) -> None:
 
 def _print_tables(result: Any) -> None:
     counts = result.counts
-    groups = [("", "PQ", "SQ", "RQ", "classes")]
+    groups = [["", "PQ", "SQ", "RQ", "classes"]]
     for group, title in GROUPS.items():
         if f"pq{group}" in result.scores:
             values = [f"{result.scores[f'{kind}{group}']:.2f}" for kind in KINDS]
-            groups.append((title, *values, str(result.scores[f"classes{group}"])))
-    classes = [("class", "kind", "PQ", "SQ", "RQ", "TP", "FP", "FN")]
+            groups.append([title, *values, str(result.scores[f"classes{group}"])])
+    classes = [["class", "kind", "PQ", "SQ", "RQ", "TP", "FP", "FN"]]
     for label, category in enumerate(result.categories):
         name = category.name
         if f"pq_class/{name}" in result.scores:
             values = [f"{result.scores[f'{kind}_class/{name}']:.2f}" for kind in KINDS]
             numbers = [str(each[label]) for each in (counts.tp, counts.fp, counts.fn)]
             kind = "thing" if category.isthing else "stuff"
-            classes.append((name, kind, *values, *numbers))
+            classes.append([name, kind, *values, *numbers])
     print(f"{aligned(classes, left=2)}\n\n{aligned(groups)}")
     print(f"pictures: {result.scores['images']}")
 

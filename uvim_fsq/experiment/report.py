@@ -166,7 +166,8 @@ def _sizes(table: Table, rows: Sequence[Shown]) -> str:
             for size, row in sorted(found, key=lambda pair: pair[0]):
                 if values := _values(row, column.key):
                     points.append((size, column.scale * (sum(values) / len(values))))
-            series[family] = [tuple(zip(*points, strict=True))] if points else []
+            curve = [size for size, _ in points], [value for _, value in points]
+            series[family] = [curve] if points else []
         drawn.append(
             charts.curves(series, "codewords", column.heading, log_x=True, marks=True)
         )

@@ -215,8 +215,10 @@ def _difference(
     stage1 = dict.fromkeys(seed for seed, _ in common)
     if len(stage1) < 2:
         return paired_difference(one, other)
-    averaged = (
-        {s: mean(values[seeds] for seeds in common if seeds[0] == s) for s in stage1}
-        for values in (one, other)
-    )
-    return paired_difference(*averaged)
+
+    def averaged(values: Mapping[tuple[Any, Any], float]) -> dict[Any, float]:
+        return {
+            s: mean(values[seeds] for seeds in common if seeds[0] == s) for s in stage1
+        }
+
+    return paired_difference(averaged(one), averaged(other))
