@@ -22,9 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # Imported here: --help need not wait for it.
     from benchmarks.loader import measure, open_source, rows, tasks_for
-    from benchmarks.report import align
     from uvim_fsq.errors import DataError
     from uvim_fsq.settings import ConfigError
+    from uvim_fsq.tables import aligned
 
     results = []
     try:
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     finally:
         if results:
-            print("\n".join(align(rows(results))))
+            print(aligned(rows(results), left=2))
     return 0
 
 

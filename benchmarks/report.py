@@ -1,7 +1,9 @@
 """The benchmark's table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from uvim_fsq.tables import aligned
 
 COLUMNS = (
     "part",
@@ -35,7 +37,7 @@ def table(measured: Mapping[str, Any]) -> str:
         f"{device['count']} x {device['kind']} ({device['platform']}), {device['cores']} host "
         f"cores; jax {versions['jax']}, Python {versions['python']}; {measured['date']}"
     )
-    lines += ["", *align(rows), ""]
+    lines += ["", aligned(rows, left=2), ""]
     for entry in measured["parts"]:
         lines += _notes(entry)
     return "\n".join(lines)
@@ -93,16 +95,3 @@ def _percent(share: float | None) -> str:
 
 def _gigabytes(count: int | None) -> str:
     return f"{count / 1e9:.2f}" if count else ""
-
-
-def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table: the first two columns to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        first, second, *others = (
-            cell.ljust(w) if i < 2 else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, second, *others]).rstrip())
-    return lines

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("uvim_fsq", "benchmarks", "scripts")
 
-PLAIN = ("types", "errors", "fields", "files", "markup", "terminal")
+PLAIN = ("types", "errors", "fields", "files", "markup", "tables", "terminal")
 SCIENCE = (*PLAIN, "nn", "quantizers", "data", "training", "weights")
 MODELS = (*SCIENCE, "evaluators", "tasks", "models", "settings")
 RUNS = (*MODELS, "runs", "uvim_fsq")
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "errors": (),
     "files": (),
     "markup": (),
+    "tables": ("markup",),
     "terminal": (),
     "fields": ("errors",),
     "user_files": ("errors",),

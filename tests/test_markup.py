@@ -1,6 +1,7 @@
 """Names of any letters in LaTeX, Markdown, JSON and on the terminal."""
 
 import ast
+import doctest
 import json
 import math
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
+from rich.cells import cell_len
 
+from uvim_fsq import markup, tables
 from uvim_fsq.markup import finite, json_text, latex, markdown, markdown_code
 from uvim_fsq.settings import ConfigError, RunConfig, replace
 from uvim_fsq.settings.as_json import dumps
@@ -59,6 +62,19 @@ def test_the_terminal_shows_names_as_they_are(name, capsys):
     console.print(table)
     console.print(name)
     assert capsys.readouterr().out.count(name) == 4
+
+
+@pytest.mark.parametrize("module", [markup, tables])
+def test_docstring_examples(module):
+    result = doctest.testmod(module)
+    assert result.attempted >= 3 and result.failed == 0
+
+
+@pytest.mark.parametrize("name", [*ODD, "日本語"])
+def test_columns_stand_below_one_another_whatever_the_letters(name):
+    lines = tables.aligned([["name", "n"], [name, "1"], ["x", "10"]], rule=True)
+    widths = {cell_len(line) for line in lines.splitlines()}
+    assert len(widths) == 1 and name in lines
 
 
 def test_numbers_that_json_does_not_have_are_null_with_a_reason():

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import string
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,6 +54,32 @@ def markdown_code(text: str) -> str:
     fence = "`" * (longest + 1)
     space = " " if longest else ""
     return f"{fence}{space}{one_line(text)}{space}{fence}"
+
+
+def filled(template: str, **values: Any) -> str:
+    r"""A template of `str.format` with its values, without what is not known.
+
+    That is a line, or what stands in [[ ]] in it, with a value that is None or not there.
+
+    >>> filled("{a}[[ of {b}]]\nseed {c[seed]}", a=1, b=None, c={})
+    '1\n'
+    """
+    lines = []
+    for line in template.splitlines():
+        pieces = [_filled_piece(p, values) for p in re.split(r"\[\[(.*?)\]\]", line)]
+        if None not in pieces[::2]:  # Every second one stood in brackets.
+            lines.append("".join(piece or "" for piece in pieces))
+    return re.sub("\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+
+
+def _filled_piece(text: str, values: Mapping[str, Any]) -> str | None:
+    parser = string.Formatter()
+    names = [name for _, name, _, _ in parser.parse(text) if name]
+    try:
+        found = [parser.get_field(name, (), values)[0] for name in names]
+    except (KeyError, TypeError):  # It is not there, or what it would be in is None.
+        return None
+    return None if None in found else text.format(**values)
 
 
 def one_line(text: str) -> str:

@@ -182,13 +182,11 @@ def test_a_folder_is_encoded_and_its_parts_are_not_taken_twice(tiny_run, tmp_pat
 
 
 def test_splits_of_tfds_are_taken_once():
-    from uvim_fsq.codes.write import _distinct_parts
-
-    assert list(_distinct_parts(TfdsConfig("x"))) == ["train", "validation"]
+    assert list(TfdsConfig("x").distinct_parts()) == ["train", "validation"]
     same = TfdsConfig("x", test_split="train")
-    assert list(_distinct_parts(same)) == ["train", "validation"]
+    assert list(same.distinct_parts()) == ["train", "validation"]
     other = TfdsConfig("x", test_split="test")
-    assert list(_distinct_parts(other)) == ["train", "validation", "test"]
+    assert list(other.distinct_parts()) == ["train", "validation", "test"]
 
 
 def test_a_model_without_stage2_has_no_bits(tmp_path, capsys):

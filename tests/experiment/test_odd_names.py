@@ -21,12 +21,12 @@ from uvim_fsq.experiment.table import (
     Column,
     Comparison,
     Row,
-    Score,
     Table,
     make_table,
 )
 from uvim_fsq.experiment.table_formats import FORMATS, as_csv, as_latex
 from uvim_fsq.markup import latex
+from uvim_fsq.tasks.depth.settings import DepthConfig
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 
@@ -109,7 +109,7 @@ def test_pages_show_names_as_they_are(tmp_path):
             cv2.imwrite(str(single / f"0_{name}.png"), np.zeros((4, 4, 3), np.uint8))
         shown.append(Shown(row, [record(row)], [single.parent]))
     records = [each.records[0] for each in shown]
-    table = make_table("<title> $x$", records, Score("rmse", "m", False), ODD)
+    table = make_table("<title> $x$", records, DepthConfig().scoring(), ODD)
     write_report(tmp_path / "page.html", table, shown, ["uvim-fsq report '<a>'"])
     words = Words()
     words.feed((tmp_path / "page.html").read_text("utf-8"))
@@ -128,7 +128,7 @@ def test_pictures_have_ids_as_they_are_for_titles(title, tmp_path):
 def test_tables_hold_names_as_they_are():
     rows = [*ODD, 'comma, quote" and\nline']
     made = make_table(
-        "title\n$x", [record(r) for r in rows], Score("rmse", "m", False), rows
+        "title\n$x", [record(r) for r in rows], DepthConfig().scoring(), rows
     )
     found = list(csv.DictReader(io.StringIO(as_csv(made))))
     assert {line["row"] for line in found} == set(rows)

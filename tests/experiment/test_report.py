@@ -11,7 +11,8 @@ import pytest
 
 from uvim_fsq.experiment.page import Section, page
 from uvim_fsq.experiment.report import Shown, write_report
-from uvim_fsq.experiment.table import Score, make_table
+from uvim_fsq.experiment.table import make_table
+from uvim_fsq.tasks.depth.settings import DepthConfig
 
 ROWS = ("fsq_2^4", "fsq_2^6", "fsq_2^8", "vq <b>")
 
@@ -73,7 +74,7 @@ def report(tmp_path_factory):
         records = [record(row, number, seed) for seed in (0, 1)]
         shown.append(Shown(row, records, [evaluation]))
     every = [each for row in shown for each in row.records]
-    table = make_table("Depth & sizes", every, Score("rmse", "m", False), ROWS)
+    table = make_table("Depth & sizes", every, DepthConfig().scoring(), ROWS)
     path = folder / "report.html"
     write_report(path, table, shown, ["uvim-fsq experiment depth"])
     assert [each.name for each in folder.glob(".*")] == []
@@ -156,7 +157,7 @@ def test_charts_follow_the_theme(report):
 
 def test_one_codebook_size_has_no_chart_of_sizes(tmp_path):
     records = [record("fsq_2^4", 0, seed) for seed in (0, 1)]
-    table = make_table("Depth", records, Score("rmse", "m", False), ["fsq_2^4"])
+    table = make_table("Depth", records, DepthConfig().scoring(), ["fsq_2^4"])
     write_report(tmp_path / "r.html", table, [Shown("fsq_2^4", records, [])], [])
     text = (tmp_path / "r.html").read_text()
     assert "Codebook sizes" not in text and "Pictures</h2>" not in text
@@ -171,7 +172,7 @@ def test_a_stage1_that_runs_share_is_drawn_once(tmp_path):
     charts = []
     for seeds in ((0,), (0, 1)):
         records = [record("fsq_2^4", 0, seed) for seed in seeds]
-        table = make_table("Depth", records, Score("rmse", "m", False), ["fsq_2^4"])
+        table = make_table("Depth", records, DepthConfig().scoring(), ["fsq_2^4"])
         path = tmp_path / f"{len(seeds)}.html"
         write_report(path, table, [Shown("fsq_2^4", records, [])], [])
         charts.append(

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from uvim_fsq.experiment.statistics import Summary
-from uvim_fsq.experiment.table import SINGLE_STAGE1, Score, make_table
+from uvim_fsq.experiment.table import SINGLE_STAGE1, make_table
 from uvim_fsq.experiment.table_formats import (
     FORMATS,
     as_csv,
@@ -15,8 +15,9 @@ from uvim_fsq.experiment.table_formats import (
     as_text,
     blocks,
 )
+from uvim_fsq.tasks.depth.settings import DepthConfig
 
-RMSE = Score("rmse", "m", higher_is_better=False)
+RMSE = DepthConfig().scoring()
 
 
 def record(row, stage2_seed, rmse, stage1_seed=0, usage=0.5):
@@ -95,11 +96,10 @@ def test_further_scores_stand_in_a_block_of_their_own(records):
         {**r, "scores": {**r["scores"], "greedy/abs_rel": 0.1, "stage1/abs_rel": 0.05}}
         for r in records
     ]
-    score = Score("rmse", "m", higher_is_better=False, further=("abs_rel", "delta1"))
-    made = make_table("Depth", records, score, ["fsq", "vq_no_split"])
-    further = next(b for b in blocks(made) if b.headings[0] == "further scores")
-    assert further.headings[1:] == ["greedy AbsRel", "stage I AbsRel"]
-    assert further.lines[0] == ["fsq", "0.100 ± 0.000", "0.050"]
+    tables = [block.rows for block in blocks(table(records))]
+    further = next(rows for rows in tables if rows[0][0] == "further scores")
+    assert further[0][1:] == ["greedy AbsRel", "stage I AbsRel"]
+    assert further[1] == ["fsq", "0.100 ± 0.000", "0.050"]
 
 
 def test_controls_stand_in_the_table(records):

@@ -86,7 +86,7 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     plan = _plan(options, words)
 
     from uvim_fsq.experiment.estimate import describe_plan
-    from uvim_fsq.experiment.results import print_results, write_results
+    from uvim_fsq.experiment.results import write_results
     from uvim_fsq.experiment.run import work
 
     plan.jobs(options.only)  # Unknown rows are found before anything is written.
@@ -103,7 +103,8 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
         stale_after=options.stale_after,
     )
     write_results(plan)
-    print_results(plan)
+    print((plan.directory / "table.txt").read_text(encoding="utf-8"))
+    print(f"records, tables and report: {plan.directory}")
     if summary.left:
         print(f"left for a next time: {len(summary.left)}")
     if summary.failed:

@@ -18,7 +18,7 @@ from uvim_fsq.cli.panopticapi import (
 from uvim_fsq.errors import ConfigError
 from uvim_fsq.files import write_text
 from uvim_fsq.markup import json_text
-from uvim_fsq.terminal import plain_console
+from uvim_fsq.tables import aligned
 
 _DESCRIPTION = """Score panoptic predictions in COCO's format (PQ, SQ and RQ in percent) as COCO's
 own program does. GT_JSON and PRED_JSON belong to folders of PNGs whose colours are segment ids."""
@@ -113,32 +113,22 @@ def _compare(ours: Mapping[str, float], theirs: Mapping[str, float]) -> None:
 
 
 def _print_tables(result: Any) -> None:
-    from rich.table import Table
-
-    console = plain_console()
-    groups = Table(box=None, pad_edge=False)
-    for column in ("", "PQ", "SQ", "RQ", "classes"):
-        groups.add_column(column, justify="right" if column else "left")
+    counts = result.counts
+    groups = [["", "PQ", "SQ", "RQ", "classes"]]
     for group, title in GROUPS.items():
         if f"pq{group}" in result.scores:
             values = [f"{result.scores[f'{kind}{group}']:.2f}" for kind in KINDS]
-            groups.add_row(title, *values, str(result.scores[f"classes{group}"]))
-    classes = Table(box=None, pad_edge=False)
-    for column in ("class", "kind", "PQ", "SQ", "RQ", "TP", "FP", "FN"):
-        left = column in ("class", "kind")
-        classes.add_column(column, justify="left" if left else "right", no_wrap=True)
-    counts = result.counts
+            groups.append([title, *values, str(result.scores[f"classes{group}"])])
+    classes = [["class", "kind", "PQ", "SQ", "RQ", "TP", "FP", "FN"]]
     for label, category in enumerate(result.categories):
-        if f"pq_class/{category.name}" not in result.scores:
-            continue
-        values = [
-            f"{result.scores[f'{kind}_class/{category.name}']:.2f}" for kind in KINDS
-        ]
-        numbers = [str(each[label]) for each in (counts.tp, counts.fp, counts.fn)]
-        kind = "thing" if category.isthing else "stuff"
-        classes.add_row(category.name, kind, *values, *numbers)
-    for table in (classes, "", groups, f"pictures: {result.scores['images']}"):
-        console.print(table)
+        name = category.name
+        if f"pq_class/{name}" in result.scores:
+            values = [f"{result.scores[f'{kind}_class/{name}']:.2f}" for kind in KINDS]
+            numbers = [str(each[label]) for each in (counts.tp, counts.fp, counts.fn)]
+            kind = "thing" if category.isthing else "stuff"
+            classes.append([name, kind, *values, *numbers])
+    print(f"{aligned(classes, left=2)}\n\n{aligned(groups)}")
+    print(f"pictures: {result.scores['images']}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 
 from uvim_fsq.evaluators.codebook import UsedCodewords
 from uvim_fsq.quantizers import expected_usage
-from uvim_fsq.terminal import plain_console
+from uvim_fsq.tables import aligned
 from uvim_fsq.types import Float
 
 
@@ -48,8 +48,6 @@ def print_codes(
     folder: Path,
 ) -> None:
     """Prints a short table."""
-    from rich.table import Table
-
     length, k = description["code_length"], description["codebook_size"]
     parts = ", ".join(f"{p['pictures']:,} {p['part']}" for p in description["parts"])
     most = statistics["most_used"]
@@ -75,9 +73,5 @@ def print_codes(
                 )
             )
     rows.append(("images per second", f"{speed:,.1f}"))
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for row in rows:
-        table.add_row(*row)
-    console = plain_console()
-    console.print(table)
-    console.print(f"codes: {folder}")
+    print(aligned(rows, left=2))
+    print(f"codes: {folder}")

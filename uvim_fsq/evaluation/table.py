@@ -1,10 +1,18 @@
 """What a person sees of an evaluation in the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from uvim_fsq.tables import aligned, score
 from uvim_fsq.tasks.scoring import Scoring
-from uvim_fsq.terminal import plain_console
+
+BASELINES = {
+    "constant": "the same everywhere",
+    "per_pixel_mean": "per-pixel mean",
+    "per_pixel_mode": "most frequent class",
+    "grey": "the grey picture",
+}
+"""Predictors that use no model."""
 
 TITLES = {
     "constant": "the same everywhere: mean or most frequent class in training",
@@ -22,76 +30,68 @@ TITLES = {
 """Predictions in the order of the table."""
 
 
-BASELINES = ("constant", "per_pixel_mean", "per_pixel_mode", "grey")
-
-
 def print_scores(scores: Mapping[str, float], scoring: Scoring, output: Path) -> None:
     """Prints every prediction's scores, and how the codebook is used."""
-    from rich.table import Table
+    print(aligned(score_rows(scores, scoring)))
+    for part, what in (("codebook", "scored"), ("codebook_training", "training")):
+        if f"{part}/usage" in scores:
+            print(
+                f"codebook usage over {scores[f'{part}/indices']:.0f} indices of {what} pictures: "
+                f"{scores[f'{part}/usage']:.1%} ({scores[f'{part}/usage_corrected']:.1%} of what so "
+                f"many uniform draws would use), perplexity {scores[f'{part}/perplexity']:.1f}"
+            )
+    if "codebook/bits_per_index" in scores:
+        print(
+            f"compression cost under stage II: {scores['codebook/bits_per_index']:.2f} bits per "
+            f"index, {scores['codebook/bits_per_image']:.0f} bits per picture"
+        )
+    print(f"scores and pictures: {output}")
 
+
+def score_rows(scores: Mapping[str, float], scoring: Scoring) -> list[list[str]]:
+    """Headings, and a line for every prediction that was scored."""
     titles = dict(TITLES)
-    for name in {key.split("/")[0] for key in scores}:
-        if name.startswith("mean_of_"):
-            titles[name] = f"whole: mean of {name.removeprefix('mean_of_')} samples"
+    for name in sorted(scores):
+        prediction, mean, count = name.partition("/")[0].partition("mean_of_")
+        if mean and not prediction:
+            titles[mean + count] = f"whole: mean of {count} samples"
     names = [name for name in titles if f"{name}/{scoring.headline}" in scores]
-    distances = {
-        key.removeprefix("stage1/")
-        for key in scores
-        if key.startswith(("stage1/fid", "stage1/frechet_distance"))
-    }
+    measured = {name.partition("/")[2] for name in scores}
+    distances = [n for n in measured if n.startswith(("fid", "frechet_distance"))]
     columns = [
         column
         for column in (*scoring.columns, *sorted(distances))
         if any(f"{name}/{column}" in scores for name in names)
     ]
-    table = Table(box=None, pad_edge=False)
-    table.add_column("prediction", no_wrap=True)
-    for column in columns:
-        unit = f", {scoring.unit}" if column == scoring.headline else ""
-        table.add_column(f"{column}{unit}", justify="right", no_wrap=True)
+    units = {scoring.headline: f", {scoring.unit}"}
+    rows = [["prediction", *(f"{each}{units.get(each, '')}" for each in columns)]]
     for name in names:
-        values = [_number(scores.get(f"{name}/{column}")) for column in columns]
-        table.add_row(titles[name], *values)
-    console = plain_console()
-    console.print(table)
-    for part, what in (("codebook", "scored"), ("codebook_training", "training")):
-        if f"{part}/usage" in scores:
-            console.print(_usage(scores, part, what))
-    if "codebook/bits_per_index" in scores:
-        console.print(
-            f"compression cost under stage II: {scores['codebook/bits_per_index']:.2f} bits per "
-            f"index, {scores['codebook/bits_per_image']:.0f} bits per picture"
-        )
-    console.print(f"scores and pictures: {output}")
+        values = [score(scores.get(f"{name}/{column}")) for column in columns]
+        rows.append([titles[name], *values])
+    return rows
+
+
+def best_of(
+    names: Iterable[str], scores: Mapping[str, float], scoring: Scoring
+) -> str | None:
+    """Which of these predictions scores best, the first of equals; None if none was scored."""
+    known = {n: scores.get(f"{n}/{scoring.headline}") for n in names}
+    best = max if scoring.higher_is_better else min
+    found = {n: value for n, value in known.items() if value is not None}
+    return best(found, key=found.__getitem__, default=None)
 
 
 def summary(scores: Mapping[str, float], scoring: Scoring) -> str:
-    """One line: the headline score of the whole, if stage II was scored, of stage I, and of the best
-    baseline."""
-    unit, name = scoring.unit, scoring.headline
-    best = max if scoring.higher_is_better else min
-    baseline = best(
-        (baseline for baseline in BASELINES if f"{baseline}/{name}" in scores),
-        key=lambda baseline: scores[f"{baseline}/{name}"],
-    )
-    parts = {"the whole (greedy)": "greedy", "stage I alone": "stage1"}
-    parts["without a model"] = baseline
-    return f"{name} of " + "; ".join(
-        f"{what}: {_number(scores[f'{prediction}/{name}'])} {unit}"
-        for what, prediction in parts.items()
-        if f"{prediction}/{name}" in scores
-    )
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}"
-
-
-def _usage(scores: Mapping[str, float], part: str, what: str) -> str:
-    return (
-        f"codebook usage over {scores[f'{part}/indices']:.0f} indices of {what} pictures: "
-        f"{scores[f'{part}/usage']:.1%} ({scores[f'{part}/usage_corrected']:.1%} of what so many "
-        f"uniform draws would use), perplexity {scores[f'{part}/perplexity']:.1f}"
+    """One line: the headline score of the whole, of stage I, and of the best baseline, as far as
+    they were scored."""
+    parts = {
+        "the whole (greedy)": "greedy",
+        "stage I alone": "stage1",
+        "without a model": best_of(BASELINES, scores, scoring),
+    }
+    found = {what: f"{name}/{scoring.headline}" for what, name in parts.items()}
+    return f"{scoring.headline} of " + "; ".join(
+        f"{what}: {score(scores[key])} {scoring.unit}"
+        for what, key in found.items()
+        if key in scores
     )

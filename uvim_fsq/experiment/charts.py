@@ -6,7 +6,8 @@ matplotlib draws them in place-holder colours, which are then replaced by the pa
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -39,24 +40,16 @@ def bars(
     lines: Mapping[str, float] | None = None,
 ) -> str:
     """A bar of the mean for each name, with every single value as a dot; `lines` are for reference."""
-    import matplotlib as mpl
+    lines = lines or {}
 
-    with mpl.rc_context(_SETTINGS):
-        rows = len(values) + len(lines or {}) / 3
-        figure, axis = _figure(height=0.42 * rows + 1)
+    def draw(_, axis: Any) -> None:
         for place, found in enumerate(values.values()):
             color = _PLACEHOLDERS[place % SERIES]
             if len(found):
                 axis.barh(place, np.mean(found), 0.6, color=color, alpha=0.45)
-                offsets = np.linspace(-0.15, 0.15, len(found)) if len(found) > 1 else 0
-                axis.plot(
-                    found,
-                    place + np.zeros(len(found)) + offsets,
-                    "o",
-                    color=color,
-                    ms=4,
-                )
-        lines = lines or {}
+                half = 0.15 if len(found) > 1 else 0
+                places = place + np.linspace(-half, half, len(found))
+                axis.plot(found, places, "o", color=color, ms=4)
         for number, (title, value) in enumerate(lines.items()):
             axis.axvline(value, color=_FAINT, lw=1, ls="--")
             # One below the other: values may be close together.
@@ -68,7 +61,9 @@ def bars(
         axis.set_ylim(len(values) - 0.4, -0.8 - 0.35 * len(lines))
         axis.set_xlabel(heading)
         axis.grid(axis="x", lw=0.4, alpha=0.5)
-        return _svg(figure, f"{heading} by row")
+
+    height = 0.42 * (len(values) + len(lines) / 3) + 1
+    return _svg(draw, f"{heading} by row", height=height)
 
 
 def curves(
@@ -81,22 +76,15 @@ def curves(
     from_zero: bool = False,
 ) -> str:
     """Lines over places; several curves of one name share its colour."""
-    import matplotlib as mpl
 
-    with mpl.rc_context(_SETTINGS):
-        figure, axis = _figure(height=max(2.8, 0.4 + 0.17 * len(series)))
+    def draw(figure: Any, axis: Any) -> None:
         handles = {}
         for number, (name, found) in enumerate(series.items()):
+            color = _PLACEHOLDERS[number % SERIES]
+            style = dict(color=color, ls="-" if number < SERIES else "--", ms=3, lw=1.4)
             for x, y in found:
-                (handles[name],) = axis.plot(
-                    x,
-                    y,
-                    color=_PLACEHOLDERS[number % SERIES],
-                    ls="-" if number < SERIES else "--",
-                    marker="o" if marks or len(x) == 1 else None,
-                    ms=3,
-                    lw=1.4,
-                )
+                marker = "o" if marks or len(x) == 1 else None
+                (handles[name],) = axis.plot(x, y, marker=marker, **style)
         if log_x:
             axis.set_xscale("log", base=2)
             _plain_numbers(axis.xaxis)
@@ -112,7 +100,9 @@ def curves(
             # Set afterwards: matplotlib leaves out what begins with an underscore.
             for text, name in zip(legend.get_texts(), handles, strict=True):
                 text.set_text(name)
-        return _svg(figure, f"{ylabel} over {xlabel}")
+
+    height = max(2.8, 0.4 + 0.17 * len(series))
+    return _svg(draw, f"{ylabel} over {xlabel}", height=height)
 
 
 def histogram(name: str, counts: Sequence[int], size: int, series: int = 0) -> str:
@@ -124,35 +114,24 @@ def histogram(name: str, counts: Sequence[int], size: int, series: int = 0) -> s
       size: of the codebook.
       series: whose colour it has.
     """
-    import matplotlib as mpl
+    shares = np.zeros(size)
+    shares[: len(counts)] = np.sort(np.asarray(counts))[::-1]
+    shares /= max(1, shares.sum())
+    used = f"{int((shares > 0).sum())} of {size} used"
 
-    with mpl.rc_context(_SETTINGS):
-        figure, axis = _figure(width=3.5, height=1.8)
-        shares = np.zeros(size)
-        shares[: len(counts)] = np.sort(np.asarray(counts))[::-1]
-        shares /= max(1, shares.sum())
-        places = np.arange(size) + 0.5
+    def draw(_, axis: Any) -> None:
         color = _PLACEHOLDERS[series % SERIES]
+        places = np.arange(size) + 0.5
         axis.fill_between(places, shares, step="mid", color=color, alpha=0.6)
         axis.axhline(1 / size, color=_INK, lw=0.8, ls=":")
-        used = f"{int((shares > 0).sum())} of {size} used"
         axis.set_title(f"{name}: {used}", fontsize=9)
         axis.set_xlim(0.5, size + 0.5)
         axis.set_yscale("symlog", linthresh=0.1 / size)
         _plain_numbers(axis.yaxis)
         axis.set_ylim(0, 1)
         axis.tick_params(labelsize=7)
-        return _svg(figure, f"indices of {name}: {used}")
 
-
-def _figure(width: float = 7.0, height: float = 3.0) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.patch.set_alpha(0)
-    axis = figure.subplots()
-    axis.patch.set_alpha(0)
-    return figure, axis
+    return _svg(draw, f"indices of {name}: {used}", width=3.5, height=1.8)
 
 
 def _plain_numbers(axis: Any) -> None:
@@ -168,12 +147,21 @@ def _themed(tag: str) -> str:
     return tag.replace(_INK, "var(--ink)").replace(_FAINT, "var(--faint)")
 
 
-def _svg(figure: Any, label: str) -> str:
-    """The drawing as an element of a page."""
-    from html import escape
+def _svg(
+    draw: Callable[[Any, Any], None], label: str, *, height: float, width: float = 7.0
+) -> str:
+    """What `draw(figure, axis)` draws, as an element of a page."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
     file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
+    with mpl.rc_context(_SETTINGS):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        figure.patch.set_alpha(0)
+        axis = figure.subplots()
+        axis.patch.set_alpha(0)
+        draw(figure, axis)
+        figure.savefig(file, format="svg", metadata={"Date": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]
     # Within tags only: a name may look like a colour.

@@ -7,16 +7,13 @@ from typing import Any
 
 from uvim_fsq.errors import ConfigError
 from uvim_fsq.evaluation.scores import SCORES, read_scores, scored_seed
-from uvim_fsq.experiment import paper
-from uvim_fsq.experiment.plan import load_plan, records
-from uvim_fsq.experiment.record import of_scores, run_record
+from uvim_fsq.experiment.plan import load_plan
+from uvim_fsq.experiment.record import model_record, run_record
 from uvim_fsq.experiment.report import Shown
-from uvim_fsq.experiment.results import score_of, shown_rows, write_tables
-from uvim_fsq.experiment.table import make_table
+from uvim_fsq.experiment.results import shown_rows, write_tables
 from uvim_fsq.markup import printable
 from uvim_fsq.runs.directory import RunDirectory
 from uvim_fsq.runs.open import RunModel, open_trained
-from uvim_fsq.settings import as_json
 from uvim_fsq.settings.run import RunConfig
 
 
@@ -44,29 +41,17 @@ def compare(models: Sequence[str], output: Path) -> list[Path]:
             "compared: give those of one"
         )
     rows = _with_distinct_names([row for row, _ in found])
-    config = found[0][1]
-    every = [record for row in rows for record in row.records]
-    table = make_table(
-        f"{config.task.kind}: {len(rows)} models",
-        every,
-        score_of(config.task),
-        [row.name for row in rows],
-        paper=paper.SCORES.get(config.task.kind, {}),
-        paper_usage=paper.USAGE.get(config.task.kind, {}),
-        comparable=all(paper.is_papers_setting(config) for _, config in found)
-        and all(map(paper.is_papers_evaluation, every)),
-    )
-    output.mkdir(parents=True)
-    return write_tables(
-        output, table, every, rows, [shlex.join(["uvim-fsq", "report", *models])]
-    )
+    configs = {row.name: config for row, (_, config) in zip(rows, found, strict=True)}
+    title = f"{tasks[0]}: {len(rows)} models"
+    command = shlex.join(["uvim-fsq", "report", *models])
+    return write_tables(output, title, configs, rows, [command])
 
 
 def _rows(model: str) -> Iterable[tuple[Shown, RunConfig]]:
     path = Path(model)
     if (path / "experiment.json").is_file():
         plan = load_plan(path)
-        rows = shown_rows(plan, list(records(plan)))
+        rows = shown_rows(plan)
         if not rows:
             raise ConfigError(f"no run of the experiment {path} is finished yet")
         return [(row, plan.rows[row.name]) for row in rows]
@@ -75,14 +60,12 @@ def _rows(model: str) -> Iterable[tuple[Shown, RunConfig]]:
         folder, path = path, _run_of(path)
     trained = open_trained(model if folder is None else path)
     name = trained.name if folder is None else f"{trained.name}, {folder.name}"
-    name = printable(name)
     if isinstance(trained, RunModel):
         folder = folder or trained.path / "evaluation"
         record, evaluation = _run(trained, folder), [folder]
     else:
         record, evaluation = _kept(trained.config, trained.details(), model), []
-    record["row"] = name
-    return [(Shown(name, [record], evaluation), trained.config)]
+    return [(Shown(printable(name), [record], evaluation), trained.config)]
 
 
 def _run_of(evaluation: Path) -> Path:
@@ -102,9 +85,7 @@ def _run(trained: RunModel, evaluation: Path) -> dict[str, Any]:
             f"{trained.path} was not scored: uvim-fsq evaluate {shlex.quote(str(trained.path))} does it"
         )
     run = RunDirectory(trained.path)
-    seed = scored_seed(scores, run.stage2_seeds())
-    record = run_record(run, seed, evaluation)
-    return {"stage1_seed": trained.config.seed, "stage2_seed": seed, **record}
+    return run_record(run, scored_seed(scores, run.stage2_seeds()), scores)
 
 
 def _kept(config: RunConfig, details: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -116,15 +97,8 @@ def _kept(config: RunConfig, details: Mapping[str, Any], model: str) -> dict[str
             "it again afterwards, or compare runs"
         )
     steps = details.get("steps", {})
-    return {
-        "stage1_seed": config.seed,
-        "stage2_seed": details.get("stage2_seed"),
-        "task": config.task.kind,
-        "quantizer": config.quantizer.kind,
-        "codebook_size": config.quantizer.build().codebook_size,
-        "config": as_json.fingerprint(config)[:16],
+    return model_record(config, details.get("stage2_seed"), scores) | {
         "environment": scores.get("environment", {}),
-        **of_scores(scores),
         "histogram": None,
         "stages": {stage: {"steps": count or 0} for stage, count in steps.items()},
     }

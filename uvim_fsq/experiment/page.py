@@ -94,24 +94,6 @@ def page(title: str, introduction: str, sections: Sequence[Section]) -> str:
     )
 
 
-def html_table(
-    headings: Sequence[str],
-    lines: Sequence[Sequence[str]],
-    classes: Sequence[str] | None = None,
-) -> str:
-    """A table of text; `classes` are of the lines."""
-    head = "".join(f"<th scope='col'>{escape(text)}</th>" for text in headings)
-    body = []
-    for number, line in enumerate(lines):
-        kind = f' class="{classes[number]}"' if classes and classes[number] else ""
-        cells = "".join(f"<td>{escape(text)}</td>" for text in line)
-        body.append(f"<tr{kind}>{cells}</tr>")
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="table"><table><thead><tr>{head}'
-        f"</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-    )
-
-
 def charts_side_by_side(drawings: Sequence[str], *, small: bool = False) -> str:
     """Drawings, two to a line where the page is wide; each scrolls where it is narrower than can be read.
 

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from uvim_fsq.errors import ConfigError
 from uvim_fsq.evaluation.scores import read_scores
 from uvim_fsq.experiment.plan import Job, Plan
 from uvim_fsq.runs.directory import RunDirectory, StageDirectory, environment
 from uvim_fsq.settings import as_json
+from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.training.writers import read_json_lines
 
 
@@ -21,43 +20,39 @@ def make_record(plan: Plan, job: Job) -> dict[str, Any]:
     validation's metrics over it.
     """
     assert job.stage2_seed is not None
-    run = plan.run(job)
-    record = run_record(run, job.stage2_seed, plan.evaluation(job))
-    return {
-        "row": job.row,
-        "stage1_seed": job.stage1_seed,
-        "stage2_seed": job.stage2_seed,
-        **record,
-    }
+    scores = read_scores(plan.evaluation(job))
+    assert scores is not None  # They were written just now.
+    record = run_record(plan.run(job), job.stage2_seed, scores)
+    return {"row": job.row, **record, "stage1_seed": job.stage1_seed}
 
 
-def run_record(run: RunDirectory, seed: int | None, evaluation: Path) -> dict[str, Any]:
-    """The record of any scored run."""
-    config = run.config()
-    scores = read_scores(evaluation)
-    if scores is None:
-        raise ConfigError(
-            f"{evaluation} holds no scores: uvim-fsq evaluate writes them"
-        )
+def run_record(
+    run: RunDirectory, seed: int | None, scores: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The record of any scored run; `seed` is that of its stage II."""
     stages = {"stage1": stage_summary(run.stage1)}
     if seed is not None:
         stages["stage2"] = stage_summary(run.stage2(seed))
+    record = model_record(run.config(), seed, scores)
+    return record | {"environment": environment(), "stages": stages}
+
+
+def model_record(
+    config: RunConfig, seed: int | None, scores: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The part of a record that settings and scores make; what older scores do not say is None."""
+    kept = ("pictures", "part", "data", "settings")
     return {
+        "stage1_seed": config.seed,
+        "stage2_seed": seed,
         "task": config.task.kind,
         "quantizer": config.quantizer.kind,
         "codebook_size": config.quantizer.build().codebook_size,
         "config": as_json.fingerprint(config)[:16],
-        "environment": environment(),
-        **of_scores(scores),
+        **{name: scores.get(name) for name in kept},
+        "scores": scores["scores"],
         "histogram": scores.get("codebook_histogram"),
-        "stages": stages,
     }
-
-
-def of_scores(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a record that scores make; what older ones do not say is None."""
-    kept = ("pictures", "part", "data", "settings")
-    return {name: scores.get(name) for name in kept} | {"scores": scores["scores"]}
 
 
 def stage_summary(directory: StageDirectory) -> dict[str, Any]:

@@ -2,80 +2,70 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from uvim_fsq.experiment import paper
 from uvim_fsq.experiment.plan import Plan, records
 from uvim_fsq.experiment.report import Shown, write_report
-from uvim_fsq.experiment.table import Score, Table, make_table
-from uvim_fsq.experiment.table_formats import FORMATS, as_text
+from uvim_fsq.experiment.table import make_table
+from uvim_fsq.experiment.table_formats import FORMATS
 from uvim_fsq.files import write_text
 from uvim_fsq.markup import json_text
-from uvim_fsq.tasks.settings import TaskConfig
-
-
-def score_of(task: TaskConfig) -> Score:
-    """What ranks the runs of a task, and what stands beside it."""
-    found = task.scoring()
-    return Score(found.headline, found.unit, found.higher_is_better, found.further)
-
-
-def experiment_table(plan: Plan) -> Table:
-    """The table of the runs that are finished."""
-    config = next(iter(plan.rows.values()))
-    task = config.task.kind
-    found = list(records(plan))
-    return make_table(
-        plan.title,
-        found,
-        score_of(config.task),
-        list(plan.rows),
-        paper=paper.SCORES.get(task, {}),
-        paper_usage=paper.USAGE.get(task, {}),
-        comparable=all(map(paper.is_papers_setting, plan.rows.values()))
-        and all(map(paper.is_papers_evaluation, found)),
-    )
+from uvim_fsq.settings.run import RunConfig
 
 
 def write_results(plan: Plan) -> list[Path]:
-    """Writes `records.jsonl`, `table.{txt,md,csv,tex,json}` and `report.html` into the directory.
-
-    Returns:
-      The files.
-    """
-    found = list(records(plan))
-    rows = shown_rows(plan, found)
-    table = experiment_table(plan)
-    return write_tables(
-        plan.directory, table, found, rows, [plan.command] if plan.command else []
-    )
+    """Writes the files of `write_tables` into the directory of an experiment."""
+    commands = [plan.command] if plan.command else []
+    rows = shown_rows(plan)
+    return write_tables(plan.directory, plan.title, plan.rows, rows, commands)
 
 
 def write_tables(
     folder: Path,
-    table: Table,
-    found: Sequence[Mapping[str, Any]],
+    title: str,
+    configs: Mapping[str, RunConfig],
     rows: Sequence[Shown],
     commands: Sequence[str],
 ) -> list[Path]:
-    """Writes records, tables and report, each whole or not at all, and returns the files."""
-    texts = {f"table.{ending}": form(table) for ending, form in FORMATS.items()}
-    texts["records.jsonl"] = "".join(
-        json_text(record, sort_keys=True) + "\n" for record in found
+    """Writes `table.{txt,md,csv,tex,json}`, `records.jsonl` and `report.html`, each whole or not at all.
+
+    Args:
+      folder: for the files; made if it is not there.
+      title: of table and report.
+      configs: settings by row, of one task.
+      rows: those of which there are runs.
+      commands: that it was run by.
+
+    Returns:
+      The files.
+    """
+    found = [record for row in rows for record in row.records]
+    task = next(iter(configs.values())).task
+    table = make_table(
+        title,
+        found,
+        task.scoring(),
+        list(configs),
+        paper=paper.SCORES.get(task.kind, {}),
+        paper_usage=paper.USAGE.get(task.kind, {}),
+        comparable=all(map(paper.is_papers_setting, configs.values()))
+        and all(map(paper.is_papers_evaluation, found)),
     )
-    written = []
+    texts = {f"table.{ending}": form(table) for ending, form in FORMATS.items()}
+    lines = [json_text(record, sort_keys=True) + "\n" for record in found]
+    texts["records.jsonl"] = "".join(lines)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        path = folder / name
         # Workers that share the plan end at about the same time.
-        write_text(path, text)
-        written.append(path)
+        write_text(folder / name, text)
     report = folder / "report.html"
     write_report(report, table, rows, commands)
-    return [*written, report]
+    return [*(folder / name for name in texts), report]
 
 
-def shown_rows(plan: Plan, found: Sequence[Mapping[str, Any]]) -> list[Shown]:
+def shown_rows(plan: Plan) -> list[Shown]:
     """The rows of a plan of which a run is finished, with its records and pictures."""
+    found = list(records(plan))
     done = [job for job in plan.jobs() if job.stage2_seed is not None]
     done = [job for job in done if plan.is_done(job)]
     return [
@@ -84,11 +74,5 @@ def shown_rows(plan: Plan, found: Sequence[Mapping[str, Any]]) -> list[Shown]:
             [record for record in found if record["row"] == row],
             [plan.evaluation(job) for job in done if job.row == row],
         )
-        for row in dict.fromkeys(job.row for job in done)
+        for row in dict.fromkeys(record["row"] for record in found)
     ]
-
-
-def print_results(plan: Plan) -> None:
-    """Prints the table, and where the rest is."""
-    print(as_text(experiment_table(plan)))
-    print(f"records, tables and report: {plan.directory}")

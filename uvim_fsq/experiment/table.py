@@ -1,10 +1,11 @@
 """The averaged table of an experiment: mean ± sample standard deviation by row."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import mean
 from typing import Any, Literal
 
+from uvim_fsq.evaluation.table import BASELINES
 from uvim_fsq.experiment.mixed import mixed_notes
 from uvim_fsq.experiment.statistics import (
     Difference,
@@ -12,13 +13,8 @@ from uvim_fsq.experiment.statistics import (
     paired_difference,
     summarize,
 )
+from uvim_fsq.tasks.scoring import Scoring
 
-BASELINES = {
-    "constant": "no model: the same everywhere",
-    "per_pixel_mean": "no model: per-pixel mean",
-    "per_pixel_mode": "no model: most frequent class",
-    "grey": "no model: the grey picture",
-}
 SINGLE_STAGE1 = (
     "n counts stage IIs: stage I was trained once per row, so that deviations and intervals leave out "
     "what another stage I would change"
@@ -84,7 +80,7 @@ class Table:
     """What an experiment found.
 
     Attributes:
-      headline: the column that ranks.
+      headline: the key of the column that ranks.
       higher_is_better: of the headline.
       comparable: whether the paper's numbers may be compared with.
       notes: sentences below the table.
@@ -98,29 +94,23 @@ class Table:
     baselines: Mapping[str, float]
     comparisons: Sequence[Comparison]
     comparable: bool
-    notes: Sequence[str] = field(default_factory=tuple)
+    notes: Sequence[str]
 
-
-@dataclass(frozen=True)
-class Score:
-    """The headline score of a task: its name, unit, which way is better, and what stands beside it."""
-
-    name: str
-    unit: str
-    higher_is_better: bool
-    further: Sequence[str] = ()
+    @property
+    def ranking(self) -> Column | None:
+        """The column of the headline; None where nothing was predicted yet."""
+        return next((c for c in self.columns if c.key == self.headline), None)
 
 
 def make_table(
     title: str,
     records: Sequence[Mapping[str, Any]],
-    score: Score,
+    scoring: Scoring,
     rows: Sequence[str],
     *,
     paper: Mapping[str, str] | None = None,
     paper_usage: Mapping[str, str] | None = None,
     comparable: bool = False,
-    notes: Sequence[str] = (),
 ) -> Table:
     """The table of records as `experiment.record` makes them; rows without any are left out.
 
@@ -131,85 +121,68 @@ def make_table(
     """
     by_row = {row: [r for r in records if r["row"] == row] for row in rows}
     by_row = {row: found for row, found in by_row.items() if found}
-    columns = [
-        column
-        for column in _columns(score, records)
-        if any(column.key in record["scores"] for record in records)
-    ]
+    scored = {key for record in records for key in record["scores"]}
+    columns = [c for c in _columns(scoring, scored) if c.key in scored]
+    papers, usages = paper or {}, paper_usage or {}
     made = [
         Row(
             row,
             {column.key: _cell(found, column.key) for column in columns},
-            (paper or {}).get(row, ""),
-            (paper_usage or {}).get(row, ""),
+            papers.get(row, ""),
+            usages.get(row, ""),
         )
         for row, found in by_row.items()
     ]
-    headline = f"greedy/{score.name}"
+    headline = f"greedy/{scoring.headline}"
     first, *others = list(by_row) or [""]
-    comparisons = []
-    for row in others:
-        difference = paired_difference(
-            *_pairs(
-                _by_seeds(by_row[first], headline), _by_seeds(by_row[row], headline)
-            )
-        )
-        if difference is not None:
-            comparisons.append(Comparison(row, first, difference))
+    differences = {
+        row: _difference(by_row[first], by_row[row], headline) for row in others
+    }
+    comparisons = [Comparison(r, first, d) for r, d in differences.items() if d]
     mixed = mixed_notes(records)
-    notes = [*notes, *mixed]
+    notes = list(mixed)
     if comparisons and len({record["stage1_seed"] for record in records}) == 1:
-        notes = [*notes, SINGLE_STAGE1]
-    if paper and not comparable and any(row.paper for row in made):
-        notes = [*notes, f"† {NOT_COMPARABLE}"]
+        notes.append(SINGLE_STAGE1)
+    if not comparable and any(row.paper for row in made):
+        notes.append(f"† {NOT_COMPARABLE}")
+    # What needs no model scores the same in every run, if it was on the same pictures.
+    scores = records[0]["scores"] if records and not mixed else {}
+    baselines = {
+        f"no model: {what}": float(scores[f"{name}/{scoring.headline}"])
+        for name, what in BASELINES.items()
+        if f"{name}/{scoring.headline}" in scores
+    }
     return Table(
-        title,
-        headline,
-        score.higher_is_better,
-        columns,
-        made,
-        # Those without a model are of the first one's pictures.
-        {} if mixed else _baselines(records, score),
-        comparisons,
-        comparable,
-        notes,
+        *(title, headline, scoring.higher_is_better, columns, made),
+        *(baselines, comparisons, comparable, notes),
     )
 
 
-def _columns(score: Score, records: Sequence[Mapping[str, Any]]) -> list[Column]:
-    name = score.name
-    unit = f", {score.unit}" if score.unit else ""
-    digits = 3 if score.unit == "m" else 2
+def _columns(scoring: Scoring, scored: set[str]) -> list[Column]:
+    """All that may stand in the table; `scored` has the means of samples that there are."""
+    name, digits = scoring.headline, 3 if scoring.unit == "m" else 2
+    unit = f", {scoring.unit}" if scoring.unit else ""
     means = sorted(
-        {
-            key.split("/")[0]
-            for record in records
-            for key in record["scores"]
-            if key.startswith("mean_of_") and key.endswith(f"/{name}")
-        }
+        key for key in scored if key.startswith("mean_of_") and key.endswith(f"/{name}")
     )
-    shown = NAMES.get(name, name)
     columns = [
-        Column(f"greedy/{name}", f"{shown}{unit}", digits),
+        Column(f"greedy/{name}", f"{NAMES.get(name, name)}{unit}", digits),
         Column(f"sample/{name}", "one sample", digits),
         *(
-            Column(f"{mean}/{name}", f"mean of {mean.removeprefix('mean_of_')}", digits)
-            for mean in means
+            Column(key, f"mean of {key.split('/')[0].removeprefix('mean_of_')}", digits)
+            for key in means
         ),
         Column(f"stage1/{name}", "stage I alone", digits),
         Column("codebook_training/usage", "usage, %", 1, 100.0),
         Column("codebook_training/perplexity", "perplexity", 1),
         Column("codebook/bits_per_image", "bits/picture", 1),
     ]
-    for other in score.further:
+    finer = 2 if scoring.unit == "%" else 3
+    for other in scoring.further:
         for prediction, title in _PREDICTIONS.items():
             heading = f"{title} {NAMES.get(other, other)}"
-            digits_of = 2 if score.unit == "%" else 3
-            columns.append(
-                Column(
-                    f"{prediction}/{other}", heading, digits_of, block="further scores"
-                )
-            )
+            key = f"{prediction}/{other}"
+            columns.append(Column(key, heading, finer, block="further scores"))
     for prediction, title in _CONTROLS.items():
         columns.append(Column(f"{prediction}/{name}", title, digits, block="controls"))
     return columns
@@ -217,47 +190,35 @@ def _columns(score: Score, records: Sequence[Mapping[str, Any]]) -> list[Column]
 
 def _cell(records: Sequence[Mapping[str, Any]], key: str) -> Summary | None:
     """The summary of a score; stage I's own scores count once per stage I."""
-    values = {}
-    for record in records:
-        if key in record["scores"]:
-            of_stage1 = key.startswith(("stage1", "codebook_training"))
-            seeds = record["stage1_seed"], None if of_stage1 else record["stage2_seed"]
-            values[seeds] = record["scores"][key]
+    of_stage1 = key.startswith(("stage1", "codebook_training"))
+    values = {
+        (r["stage1_seed"], None if of_stage1 else r["stage2_seed"]): r["scores"][key]
+        for r in records
+        if key in r["scores"]
+    }
     return summarize(list(values.values()))
 
 
-_BySeeds = dict[tuple[int | None, int | None], float]
-
-
-def _pairs(first: _BySeeds, second: _BySeeds) -> tuple[_BySeeds, _BySeeds]:
-    """Values to compare one by one: by both seeds, or by stage I's where it has several."""
-    common = [seeds for seeds in first if seeds in second]
-    stage1 = {seed for seed, _ in common}
+def _difference(
+    first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]], key: str
+) -> Difference | None:
+    """Over the pairs of both seeds, or over those of stage I where it has several."""
+    one, other = (
+        {
+            (r["stage1_seed"], r["stage2_seed"]): r["scores"][key]
+            for r in records
+            if key in r["scores"]
+        }
+        for records in (first, second)
+    )
+    common = [seeds for seeds in one if seeds in other]
+    stage1 = dict.fromkeys(seed for seed, _ in common)
     if len(stage1) < 2:
-        return first, second
+        return paired_difference(one, other)
 
-    def averaged(values: _BySeeds) -> _BySeeds:
+    def averaged(values: Mapping[tuple[Any, Any], float]) -> dict[Any, float]:
         return {
-            (seed, None): mean(values[seeds] for seeds in common if seeds[0] == seed)
-            for seed in stage1
+            s: mean(values[seeds] for seeds in common if seeds[0] == s) for s in stage1
         }
 
-    return averaged(first), averaged(second)
-
-
-def _by_seeds(records: Sequence[Mapping[str, Any]], key: str) -> _BySeeds:
-    return {
-        (record["stage1_seed"], record["stage2_seed"]): record["scores"][key]
-        for record in records
-        if key in record["scores"]
-    }
-
-
-def _baselines(records: Sequence[Mapping[str, Any]], score: Score) -> dict[str, float]:
-    """Scores of what needs no model: the same in every run on the same pictures."""
-    return {
-        title: float(record["scores"][f"{name}/{score.name}"])
-        for record in records[:1]
-        for name, title in BASELINES.items()
-        if f"{name}/{score.name}" in record["scores"]
-    }
+    return paired_difference(averaged(one), averaged(other))
