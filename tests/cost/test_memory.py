@@ -12,9 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from uvim_fsq.cost import working
-from uvim_fsq.cost.memory import training_memory
-from uvim_fsq.cost.prediction import prediction_memory
+from uvim_fsq.cost.memory import layer, prediction_memory, training_memory
 from uvim_fsq.cost.shapes import shape_models
 from uvim_fsq.models.uvim import build, inference
 from uvim_fsq.models.uvim.objectives import codebook_update
@@ -175,13 +173,13 @@ def test_growth_with_the_images(number, rematerialize):
 
 
 def test_the_residual_stream_is_four_bytes_wide_in_bfloat16_too():
-    """Of its MLP a layer holds 7 arrays of the stream and 5 as wide as the MLP (see `working`)."""
+    """Of its MLP a layer holds 7 arrays of the stream and 5 as wide as the MLP (see `layer`)."""
     whole, half = (
         shape_models(settings(heads=1, **of_both("model__dtype", dtype))).code_model
         for dtype in ("float32", "bfloat16")
     )
     tokens = 2 * 64
-    found = [working.layer(model, 2, 64, 64) for model in (whole, half)]
+    found = [layer(model, 2, 64, 64) for model in (whole, half)]
     assert found[0] - found[1] == tokens * 5 * whole.mlp_width * 2
     assert found[1] == tokens * (7 * whole.width * 4 + 5 * whole.mlp_width * 2)
 
