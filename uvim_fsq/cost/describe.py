@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from uvim_fsq.cost import flops
-from uvim_fsq.cost.memory import Memory, prediction_memory, training_memory
+from uvim_fsq.cost.memory import TrainingMemory, prediction_memory
 from uvim_fsq.cost.parameters import count, parameters_by_part, size
 from uvim_fsq.cost.shapes import Models, Stage, shape_models
 from uvim_fsq.errors import ConfigError
+from uvim_fsq.fields import replace
 from uvim_fsq.models.uvim.settings import ModelConfig
 from uvim_fsq.nn.patches import grid_size
 from uvim_fsq.nn.transformer import REMATERIALIZE
@@ -41,6 +42,11 @@ class Machine:
             if value is not None and not value > 0:
                 option = "--" + name.replace("_", "-")
                 raise ConfigError(f"{option} must be above 0, found {value}.")
+
+    @property
+    def budget(self) -> float:
+        """Bytes of one device."""
+        return 1e9 * self.memory_gb
 
 
 def describe(config: RunConfig, machine: Machine) -> dict[str, Any]:
@@ -161,44 +167,33 @@ def _memory(models: Models, stage: Stage, machine: Machine) -> dict[str, Any]:
     images = trained.batch_size // (trained.micro_batches * machine.devices)
     choices = {}
     for choice in REMATERIALIZE:
-        memory = training_memory(models, stage.rematerializing(choice))
-        largest = memory.largest(
-            trained.batch_size, machine.devices, 1e9 * machine.memory_gb
-        )
+        model = stage.model.clone(rematerialize=choice)
+        memory = TrainingMemory(models, replace(stage, model=model))
         choices[choice] = {
-            **_bytes(memory.of(images, trained.micro_batches), machine),
+            **memory.of(images, trained.micro_batches).described(machine.budget),
             "images_at_once": images,
             "micro_batches": trained.micro_batches,
-            "fitting": largest
-            and {"images_at_once": largest[0], "micro_batches": largest[1]},
+            "fitting": memory.fitting(
+                trained.batch_size, machine.devices, machine.budget
+            ),
         }
     return {"rematerialize": trained.model.rematerialize, "choices": choices}
 
 
-def _bytes(memory: Memory, machine: Machine) -> dict[str, Any]:
-    return {
-        "held": memory.held,
-        "passing": memory.passing,
-        "total": memory.total,
-        "at_most": memory.at_most,
-        "fits": memory.fits(1e9 * machine.memory_gb),
-    }
-
-
 def _prediction(models: Models, machine: Machine) -> dict[str, Any]:
+    images = models.config.evaluation.batch_size
+    task, model = models.task, models.autoencoder
     if models.stage2 is None:
-        encoder = flops.stage1_encoder(models.autoencoder, models.task.plane_dtype)
+        encoder = flops.stage1_encoder(model, task.plane_dtype)
         parts = {"encode the target": flops.total(encoder)}
     else:
         parts = {
             "encode the image": flops.total(flops.stage2_encoder(models.code_model)),
             "sample the code": flops.total(flops.stage2_decoder(models.code_model)),
         }
-    parts["decode"] = flops.total(flops.stage1_decoder(models.autoencoder))
-    images = models.config.evaluation.batch_size
-    memory = prediction_memory(models, images)
+    parts["decode"] = flops.total(flops.stage1_decoder(model))
     return {
         **_operations(parts),
         "batch_size": images,
-        "memory": _bytes(memory, machine),
+        "memory": prediction_memory(models, images).described(machine.budget),
     }

@@ -1,8 +1,7 @@
 """What the backward pass needs of the forward pass, read off the loss function's own trace."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -17,41 +16,31 @@ _IMAGES = 10_007
 """A batch to trace with: a prime, so that no other axis is likely to be a multiple of it."""
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """Bytes kept between the passes: `fixed + images * per_image`."""
 
     fixed: int
     per_image: int
 
-    def bytes(self, images: int) -> int:
-        """For so many images at once."""
-        return self.fixed + images * self.per_image
 
-
-def kept_by_pass(models: Models, stage: Stage, mask: Tree) -> tuple[Kept, Kept]:
-    """What is left when the backward pass enters the decoder, and when it enters the encoder.
+def kept_by_pass(models: Models, stage: Stage, mask: Tree) -> list[Kept]:
+    """What is left when the backward pass enters the decoder, and then stage II's encoder.
 
     `mask` is False for parameters without a gradient. The loss is differentiated abstractly; the
-    arrays that its backward pass closes over, weights and inputs aside, are what has to stay. The
-    encoder of stage II alone is differentiated likewise; in stage I the moment when the decoder is
-    entered is always the fuller one.
+    arrays that its backward pass closes over, weights and inputs aside, are what has to stay. In
+    stage I, whose layers are all alike, the moment when the decoder is entered is the fullest.
     """
-    loss_function, model = models.loss_function(stage), stage.model
+    model, loss_function = stage.model, models.loss_function(stage)
+    kept = [_kept(models, stage, mask, lambda *inputs: loss_function(*inputs)[0])]
 
-    def loss(*inputs):
-        return loss_function(*inputs)[0]
-
-    def encoded(params, collections, frozen, batch, key):
+    def encode(params, collections, frozen, batch, key):
         del collections, frozen, key
-        return model.apply(
-            {"params": params}, scale_image(batch["image"]), method="encode"
-        )
+        image = scale_image(batch["image"])
+        return model.apply({"params": params}, image, method="encode")
 
-    whole = _kept(models, stage, mask, loss)
     if isinstance(model, Stage2Model):
-        return whole, _kept(models, stage, mask, encoded)
-    return whole, whole
+        kept.append(_kept(models, stage, mask, encode))
+    return kept
 
 
 def _kept(

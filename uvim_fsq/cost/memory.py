@@ -8,12 +8,13 @@ one another; the counts come from looking at what XLA's compiler for processors 
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from uvim_fsq.cost.flops import Model, positions
-from uvim_fsq.cost.kept import Kept, kept_by_pass
+from uvim_fsq.cost.kept import kept_by_pass
 from uvim_fsq.cost.parameters import size
 from uvim_fsq.cost.shapes import Models, Stage
 from uvim_fsq.models.uvim import build
@@ -57,73 +58,63 @@ class Memory:
             return "yes"
         return "maybe" if self.total <= budget else "no"
 
+    def described(self, budget: int | float) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "held": self.held,
+            "passing": self.passing,
+            "total": self.total,
+            "at_most": self.at_most,
+            "fits": self.fits(budget),
+        }
 
-@dataclass(frozen=True)
+
 class TrainingMemory:
-    """The memory that a stage's training takes, by how many images it takes at once.
+    """The memory that a stage's training takes, by how many images it takes at once."""
 
-    Attributes:
-      state: bytes of weights and of what else does not depend on the images.
-      gradients: bytes of one gradient.
-      kept: of the forward pass, see `kept_by_pass`.
-    """
-
-    models: Models
-    stage: Stage
-    state: dict[str, int]
-    gradients: int
-    kept: tuple[Kept, Kept]
+    def __init__(self, models: Models, stage: Stage):
+        trained, params = stage.config, stage.params
+        # The optimizer's state has the shapes that its settings give, whatever the steps.
+        optimizer, _ = build.build_optimizer(trained, trained.warmup_steps + 1)
+        mask = optimizer.trainable(params)
+        self._models, self._stage = models, stage
+        self._held = {
+            "weights": size(params),
+            "codebook": size(stage.collections),
+            "optimizer state": size(jax.eval_shape(optimizer.init, params)),
+            "moving average": size(params) if trained.average_decay > 0 else 0,
+            "frozen stage I": size(stage.frozen),
+        }
+        self._gradients = size(select(params, mask))
+        self._kept = kept_by_pass(models, stage, mask)
 
     def of(self, images: int, micro_batches: int = 1) -> Memory:
         """For so many images at once on a device, and so many micro-batches after another."""
-        batch = images * micro_batches * size(self.models.batch(1))
+        batch = images * micro_batches * size(self._models.batch(1))
         # The loop puts the next batch there while a step runs.
-        held = self.state | {"batch, and the next": 2 * batch}
-        gradients = {"gradients": self.gradients}
+        held = self._held | {"batch, and the next": 2 * batch}
+        gradients = {"gradients": self._gradients}
         if micro_batches > 1:
-            gradients["gradients, added up"] = self.gradients
-        moments = [{"updates": self.gradients}]
-        works = _at_work(self.models, self.stage, images)
-        for kept, work in zip(self.kept, works, strict=False):
+            gradients["gradients, added up"] = self._gradients
+        moments = [{"updates": self._gradients}]
+        works = _at_work(self._models, self._stage, images)
+        for kept, work in zip(self._kept, works, strict=True):
             part = max(work, key=lambda part: work[part])
-            moment = {"activations kept": kept.bytes(images)}
+            moment = {"activations kept": kept.fixed + images * kept.per_image}
             moments.append(moment | {f"at work: {part}": work[part]})
-        return Memory(
-            {k: v for k, v in held.items() if v}, gradients | _fullest(moments)
-        )
+        held = {name: number for name, number in held.items() if number}
+        return Memory(held, gradients | _fullest(moments))
 
-    def largest(
+    def fitting(
         self, batch_size: int, devices: int, budget: int | float
-    ) -> tuple[int, int] | None:
-        """(images at once on a device, micro-batches) that surely fit; None if not even one does.
-
-        The largest number of images that divides a device's share of the batch.
-        """
+    ) -> dict[str, int] | None:
+        """The fewest micro-batches of a device's share that surely fit; None if not one image does."""
         share = batch_size // devices
         for micro_batches in range(1, share + 1):
-            if share % micro_batches == 0:
-                images = share // micro_batches
-                if self.of(images, micro_batches).fits(budget) == "yes":
-                    return images, micro_batches
+            images, rest = divmod(share, micro_batches)
+            if not rest and self.of(images, micro_batches).fits(budget) == "yes":
+                return {"images_at_once": images, "micro_batches": micro_batches}
         return None
-
-
-def training_memory(models: Models, stage: Stage) -> TrainingMemory:
-    """What a stage's training takes, from shapes."""
-    # The optimizer's state has the shapes that its settings give, whatever the steps.
-    steps = stage.config.warmup_steps + 1
-    optimizer, _ = build.build_optimizer(stage.config, steps)
-    mask = optimizer.trainable(stage.params)
-    state = {
-        "weights": size(stage.params),
-        "codebook": size(stage.collections),
-        "optimizer state": size(jax.eval_shape(optimizer.init, stage.params)),
-        "moving average": size(stage.params) if stage.config.average_decay > 0 else 0,
-        "frozen stage I": size(stage.frozen),
-    }
-    gradients = size(select(stage.params, mask))
-    kept = kept_by_pass(models, stage, mask)
-    return TrainingMemory(models, stage, state, gradients, kept)
 
 
 def _at_work(models: Models, stage: Stage, images: int) -> list[dict[str, int]]:
@@ -175,59 +166,54 @@ def _decoder_layer(model: Stage2Model, images: int) -> int:
     return cross + layer(model, images, length, max(patches, length))
 
 
-def prediction_memory(models: Models, images: int, samples: int = 1) -> Memory:
+def prediction_memory(models: Models, images: int) -> Memory:
     """Of a batch of images: both stages' weights, and the fullest of what runs one after another.
 
     The code is sampled with the keys and values of all positions kept; the heads decode as many
     images at once as their bound on logits allows.
     """
+    model, stage2 = models.autoencoder, models.stage2
     held = {"weights of stage I": size(models.stage1.variables)}
-    moments = _decoding(models, images * samples)
-    if models.stage2 is not None:
-        held["weights of stage II"] = size(models.stage2.variables)
-        moments += _sampling(models.stage2, models.code_model, images, samples)
+    pixels = math.prod(model.image_size)
+    logits = _FLOAT32 * pixels * sum(model.channels.values())
+    moments = [
+        {"at work: a layer": _forward_layer(model, images)},
+        {
+            "head logits": max(1, min(images, models.chunk_bytes // logits)) * logits,
+            "predictions": _FLOAT32 * images * pixels * len(model.channels),
+        },
+    ]
+    if stage2 is not None:
+        held["weights of stage II"] = size(stage2.variables)
+        moments.append({"at work: a layer": _forward_layer(models.code_model, images)})
+        # Layers are taken out of their stack once, not at every index.
+        layers = {"decoder's layers, apart": size(stage2.params["decoder_layers"])}
+        moments.append(layers | _sampling(models.code_model, images))
     held["images"] = images * size(models.batch(1)["image"])
     return Memory(held, _fullest(moments))
 
 
-def _decoding(models: Models, images: int) -> list[dict[str, int]]:
-    """While the code becomes tokens, and while tokens become predictions."""
-    model = models.autoencoder
-    pixels = math.prod(model.image_size)
-    logits = _FLOAT32 * pixels * sum(model.channels.values())
-    group = max(1, min(images, models.chunk_bytes // logits))
-    predictions = _FLOAT32 * images * pixels * len(model.channels)
-    return [
-        {"at work: a layer": _forward_layer(model, images)},
-        {"head logits": group * logits, "predictions": predictions},
-    ]
-
-
-def _sampling(
-    stage: Stage, model: Stage2Model, images: int, samples: int
-) -> list[dict[str, int]]:
-    """While the image is encoded, and while indices are drawn."""
-    token, codes = model.width * _token(model), images * samples
+def _sampling(model: Stage2Model, images: int) -> dict[str, int]:
+    """What stands there while indices are drawn."""
+    patches, length = positions(model), model.code_length
+    token = images * model.width * _token(model)
     entry = 2 * model.decoder_depth * token
-    drawing = {
-        # Layers are taken out of their stack once, not at every index.
-        "decoder's layers, apart": size(stage.params["decoder_layers"]),
-        "encoded image": 2 * images * positions(model) * token,
-        "keys and values of the image": images * positions(model) * entry,
-        "keys and values of the code": codes * model.code_length * entry,
-        "logits": LOGITS * _FLOAT32 * codes * model.vocabulary_size,
+    return {
+        "encoded image": 2 * patches * token,
+        "keys and values of the image": patches * entry,
+        "keys and values of the code": length * entry,
+        "logits": LOGITS * _FLOAT32 * images * model.vocabulary_size,
     }
-    return [{"at work: a layer": _forward_layer(model, images)}, drawing]
 
 
 def _forward_layer(model: Model, images: int) -> int:
     """One encoder layer without a backward pass: its scores twice, or its hidden layer twice."""
-    patches = positions(model)
-    hidden = 2 * _token(model) * images * patches * model.mlp_width
+    tokens = images * positions(model)
+    hidden = 2 * _token(model) * tokens * model.mlp_width
     attention = 0
     if model.attention == "xla":
-        attention = 2 * _FLOAT32 * images * model.num_heads * patches**2
-    return 3 * _FLOAT32 * images * patches * model.width + max(attention, hidden)
+        attention = 2 * _FLOAT32 * tokens * model.num_heads * positions(model)
+    return 3 * _FLOAT32 * tokens * model.width + max(attention, hidden)
 
 
 def _token(model: Model) -> int:

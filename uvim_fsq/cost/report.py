@@ -94,7 +94,7 @@ def _parts(stages: Sequence[Mapping[str, Any]], show: Callable[[Any], str]) -> R
     names = dict.fromkeys(name for parts in stages for name in parts)
     return {
         name: [show(parts[name]) if name in parts else "-" for parts in stages]
-        for name in sorted(names, key=lambda name: name not in stages[0])
+        for name in names
     }
 
 

@@ -47,10 +47,6 @@ class Stage:
         """What a step changes without gradients."""
         return {name: tree for name, tree in self.variables.items() if name != "params"}
 
-    def rematerializing(self, choice: str) -> "Stage":
-        """The stage with another `rematerialize`."""
-        return replace(self, model=self.model.clone(rematerialize=choice))
-
 
 @dataclass(frozen=True)
 class Models:
