@@ -42,9 +42,9 @@ def parameters_by_part(params: Tree) -> dict[str, int]:
     >>> parameters_by_part({"to_code": {"kernel": jnp.zeros((8, 5)), "bias": jnp.zeros(5)}})
     {'bottleneck': 45}
     """
-    parts = dict.fromkeys(_PARTS.values(), 0)
+    parts: dict[str, int] = dict.fromkeys(_PARTS.values(), 0)
     for name, tree in params.items():
         channel = name.split("_")[0] + "_"
-        part = _PARTS.get(name) or _PARTS.get(channel, name)
+        part: str = _PARTS.get(name, _PARTS.get(channel, name))
         parts[part] = parts.get(part, 0) + count(tree)
     return {part: number for part, number in parts.items() if number}
