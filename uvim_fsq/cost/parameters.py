@@ -44,7 +44,7 @@ def parameters_by_part(params: Tree) -> dict[str, int]:
     """
     parts: dict[str, int] = dict.fromkeys(_PARTS.values(), 0)
     for name, tree in params.items():
-        channel = name.split("_")[0] + "_"
-        part: str = _PARTS.get(name, _PARTS.get(channel, name))
+        known = name if name in _PARTS else name.split("_")[0] + "_"
+        part = _PARTS[known] if known in _PARTS else name
         parts[part] = parts.get(part, 0) + count(tree)
     return {part: number for part, number in parts.items() if number}
