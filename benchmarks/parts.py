@@ -162,14 +162,14 @@ def _inference(setting: Setting, decode: bool) -> Part:
         drawn = inference.sample(images, hashes, Sampling(temperature=0.0))
         return inference.decode(drawn.indices[:, 0], images) if decode else drawn
 
-    work = (
-        flops.prediction(setting.stage2, setting.stage1)
-        if decode
-        else flops.sampling(setting.stage2)
+    work = flops.total(
+        flops.stage2_encoder(setting.stage2), flops.stage2_decoder(setting.stage2)
     )
+    if decode:
+        work += flops.total(flops.stage1_decoder(setting.stage1))
     return Part(
         size,
-        size * flops.total(work),
+        size * work,
         setting.config.stage2.model.dtype,
         lambda repeats: timed(call, repeats),
     )

@@ -10,14 +10,10 @@ import pytest
 from uvim_fsq.cli.main import main
 from uvim_fsq.configs import colorization, depth, panoptic
 from uvim_fsq.cost import flops
-from uvim_fsq.cost.arithmetic import (
-    training_arithmetic,
-    training_examples,
-)
+from uvim_fsq.cost.describe import Machine, describe
 from uvim_fsq.cost.parameters import count, parameters_by_part
 from uvim_fsq.cost.report import print_description
 from uvim_fsq.cost.shapes import shape_models
-from uvim_fsq.cost.summary import Machine, describe
 from uvim_fsq.models.uvim.stage2.sampling import Sampling, sample
 from uvim_fsq.settings import (
     ConfigError,
@@ -190,15 +186,17 @@ def test_steps_time_and_devices():
 
 
 def test_the_number_of_examples_may_be_unknown():
-    config = small(stage1__epochs=3.0, stage1__steps=None)
-    scenes = training_examples(config, None)
-    assert (scenes, training_examples(config, 50)) == (100, 50)
-    config = replace(config, data=FolderConfig())
-    assert training_examples(config, None) is None
-    models = shape_models(config)
-    unknown = training_arithmetic(models, models.stage1, None)
-    assert unknown.steps is None and unknown.whole is None
-    assert training_arithmetic(models, models.stage1, 50).steps == 75
+    epochs = small(stage1__epochs=3.0, stage1__steps=None)
+    folder = replace(epochs, data=FolderConfig())
+
+    def training(config, examples):
+        return describe(config, Machine(examples=examples, tflops=1))["stage1"]
+
+    found = training(folder, None)
+    assert found["training"]["steps"] is found["training"]["flops"] is None
+    assert found["time"]["seconds"] is None
+    assert training(folder, 50)["training"]["steps"] == 75
+    assert training(epochs, 50)["training"]["steps"] == 75  # Given, whatever they are.
 
 
 def test_without_a_codebook_there_is_no_stage_2(capsys):

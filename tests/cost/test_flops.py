@@ -204,11 +204,3 @@ def test_sampling_and_decoding_against_the_compiler():
     )
     counted = flops.total(flops.stage1_decoder(autoencoder))
     assert counted <= compiled <= (1 + TOLERANCE) * counted
-
-
-def test_prediction_is_sampling_and_decoding():
-    model, autoencoder = stage2(), stage1()
-    parts = flops.prediction(model, autoencoder)
-    assert flops.total(parts) == flops.total(flops.sampling(model)) + flops.total(
-        flops.stage1_decoder(autoencoder)
-    )

@@ -12,9 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from uvim_fsq.cost import working
-from uvim_fsq.cost.memory import training_memory
-from uvim_fsq.cost.prediction import prediction_memory
+from uvim_fsq.cost.memory import TrainingMemory, layer, prediction_memory
 from uvim_fsq.cost.shapes import shape_models
 from uvim_fsq.models.uvim import build, inference
 from uvim_fsq.models.uvim.objectives import codebook_update
@@ -107,7 +105,7 @@ def planned(config: RunConfig, number: int):
 def estimated(config: RunConfig, number: int):
     models = shape_models(config)
     stage = models.stages[number - 1]
-    memory = training_memory(models, stage)
+    memory = TrainingMemory(models, stage)
     micro_batches = stage.config.micro_batches
     return memory.of(stage.config.batch_size // micro_batches, micro_batches)
 
@@ -175,13 +173,13 @@ def test_growth_with_the_images(number, rematerialize):
 
 
 def test_the_residual_stream_is_four_bytes_wide_in_bfloat16_too():
-    """Of its MLP a layer holds 7 arrays of the stream and 5 as wide as the MLP (see `working`)."""
+    """Of its MLP a layer holds 7 arrays of the stream and 5 as wide as the MLP (see `layer`)."""
     whole, half = (
         shape_models(settings(heads=1, **of_both("model__dtype", dtype))).code_model
         for dtype in ("float32", "bfloat16")
     )
     tokens = 2 * 64
-    found = [working.layer(model, 2, 64, 64) for model in (whole, half)]
+    found = [layer(model, 2, 64, 64) for model in (whole, half)]
     assert found[0] - found[1] == tokens * 5 * whole.mlp_width * 2
     assert found[1] == tokens * (7 * whole.width * 4 + 5 * whole.mlp_width * 2)
 
@@ -219,12 +217,17 @@ def test_an_average_is_one_more_copy():
 def test_what_fits_is_as_large_as_can_be():
     config = settings()
     models = shape_models(config)
-    memory = training_memory(models, models.stage1)
+    memory = TrainingMemory(models, models.stage1)
     budget = memory.of(8, 2).at_most
-    assert memory.largest(16, 1, budget) == (8, 2)
-    assert memory.largest(16, 1, budget - 1) == (4, 4)
-    assert memory.largest(16, 2, budget) == (8, 1)
-    assert memory.largest(16, 1, memory.of(1, 16).at_most - 1) is None
+
+    def fitting(devices, budget):
+        found = memory.fitting(16, devices, budget)
+        return found and (found["images_at_once"], found["micro_batches"])
+
+    assert fitting(1, budget) == (8, 2)
+    assert fitting(1, budget - 1) == (4, 4)
+    assert fitting(2, budget) == (8, 1)
+    assert fitting(1, memory.of(1, 16).at_most - 1) is None
     whole = memory.of(16)
     assert (whole.fits(whole.at_most), whole.fits(whole.total)) == ("yes", "maybe")
     assert whole.fits(whole.total - 1) == "no"

@@ -61,8 +61,8 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     stages = (1,) if config.quantizer.size is None else (1, 2)
     check(replace(config, data=ScenesConfig()), stages)
 
+    from uvim_fsq.cost.describe import Machine, describe
     from uvim_fsq.cost.report import print_description
-    from uvim_fsq.cost.summary import Machine, describe
 
     machine = Machine(
         options.devices, options.memory_gb, options.tflops, options.examples

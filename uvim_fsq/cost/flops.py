@@ -1,13 +1,10 @@
-"""Arithmetic of the models, counted from their shapes: floating-point operations per image.
+"""Operations of the models' matrix products, per image and by part, counted from their shapes.
 
-Only matrix products count, a multiplication and an addition as two operations; elementwise work,
-normalization, softmax and the gathered label embedding (additions alone) count as none. Causal
-self-attention counts half of its scores, those that are needed, in training as in sampling. A
-training step counts each product three times: forward, and the gradients of both its factors; the
-head loss computes nothing twice, so the chunks of the heads change nothing. The search for the
-nearest codeword has no gradient and counts once. What the backward pass computes again to save
-memory (`rematerialize`) is no part of these counts, so that speeds given as operations per second
-compare whatever is kept; `stage1_recomputation` and `stage2_recomputation` give it apart.
+A multiplication and an addition are two operations; elementwise work, normalization, softmax and
+gathered embeddings count as none. Causal self-attention counts the half of its scores that is
+needed, in training as in sampling. A training step counts each product three times: forward, and
+the gradients of both its factors. What the backward pass computes again to save memory is counted
+apart, by `recomputed`, so that speeds compare whatever is kept.
 
 The compiler's own figure (`compiled.cost_analysis()`) takes a scanned layer once and counts
 elementwise work, hence this count; the tests compare the two where all is unrolled.
@@ -27,84 +24,75 @@ from uvim_fsq.nn.patches import grid_size
 from uvim_fsq.quantizers import VQ
 from uvim_fsq.types import DType
 
+Model = Stage1Model | Stage2Model
 Flops = dict[str, float]
-"""Operations per image by part; parts are named after the models' modules."""
 
 FORWARD_AND_BACKWARD = 3
 IMAGE_CHANNELS = 3
+NEAREST = "nearest codeword"
 
 
-def total(parts: Flops) -> float:
-    """The sum over the parts."""
-    return sum(parts.values())
+def total(*counts: Flops) -> float:
+    """The sum over all parts."""
+    return sum(sum(parts.values()) for parts in counts)
+
+
+def positions(model: Model) -> int:
+    """Patches of an image."""
+    return math.prod(grid_size(model.image_size, model.patch_size))
 
 
 def stage1_encoder(model: Stage1Model, plane_dtype: DType = np.uint8) -> Flops:
     """From a target to its guiding code; labels of integer dtype are gathered, not multiplied."""
-    positions = _positions(model)
+    length, code_dim = model.code_length, model.quantizer.code_dim
     parts = {}
     if jnp.issubdtype(plane_dtype, np.floating):
-        values = sum(model.channels.values()) * math.prod(model.patch_size)
-        parts["label embedding"] = _dense(positions, values, model.width)
+        parts["label embedding"] = _dense(positions(model), _values(model), model.width)
     if model.encoder_context:
         parts["image embedding"] = _patch_embedding(model)
-    parts["encoder"] = _transformer(model, model.encoder_depth)
-    parts["to code"] = _resizing(model) + _dense(
-        model.code_length, model.width, model.quantizer.code_dim
-    )
+    parts["encoder"] = model.encoder_depth * _layer(model)
+    parts["to code"] = _resizing(model) + _dense(length, model.width, code_dim)
     if isinstance(model.quantizer, VQ):
-        parts["nearest codeword"] = _dense(
-            model.code_length, model.quantizer.code_dim, model.quantizer.codebook_size
-        )
+        parts[NEAREST] = _dense(length, code_dim, model.quantizer.codebook_size)
     return parts
 
 
 def stage1_decoder(model: Stage1Model) -> Flops:
     """From a guiding code to the outputs of all heads."""
-    logits = sum(model.channels.values()) * math.prod(model.patch_size)
-    parts = {
-        "from code": _resizing(model)
-        + _dense(model.code_length, model.quantizer.code_dim, model.width)
-    }
+    product = _dense(model.code_length, model.quantizer.code_dim, model.width)
+    parts = {"from code": _resizing(model) + product}
     if model.decoder_context:
         parts["decoder image embedding"] = _patch_embedding(model)
-    parts["decoder"] = _transformer(model, model.decoder_depth)
-    parts["heads"] = _dense(_positions(model), model.width, logits)
+    parts["decoder"] = model.decoder_depth * _layer(model)
+    parts["heads"] = _dense(positions(model), model.width, _values(model))
     return parts
 
 
 def stage1_training(model: Stage1Model, plane_dtype: DType = np.uint8) -> Flops:
-    """A training step of the autoencoder."""
+    """A training step of the autoencoder; the search for the nearest codeword has no gradient."""
     forward = stage1_encoder(model, plane_dtype) | stage1_decoder(model)
-    return {
-        name: flops * (1 if name == "nearest codeword" else FORWARD_AND_BACKWARD)
-        for name, flops in forward.items()
-    }
+    return _trained(forward) | {k: v for k, v in forward.items() if k == NEAREST}
 
 
 def stage2_encoder(model: Stage2Model) -> Flops:
     """The image encoder, and the keys and values of all layers' cross-attention."""
-    products = 2 * _dense(_positions(model), model.width, model.width)
+    products = 2 * _dense(positions(model), model.width, model.width)
     return {
         "image embedding": _patch_embedding(model),
-        "encoder": _transformer(model, model.encoder_depth),
+        "encoder": model.encoder_depth * _layer(model),
         "cross keys and values": model.decoder_depth * products,
     }
 
 
 def stage2_decoder(model: Stage2Model) -> Flops:
     """The decoder over a whole guiding code: teacher-forced at once, or sampled step by step."""
-    length, width = model.code_length, model.width
-    # Query, key, value and output of self-attention; query and output of cross-attention.
-    projections = 6 * _dense(length, width, width)
-    attention = _attention(length, length, width) / 2
-    cross_attention = _attention(length, _positions(model), width)
-    mlp = 2 * _dense(length, width, model.mlp_width)
+    length, width, depth = model.code_length, model.width, model.decoder_depth
     return {
-        "decoder projections": model.decoder_depth * projections,
-        "causal self-attention": model.decoder_depth * attention,
-        "cross-attention": model.decoder_depth * cross_attention,
-        "decoder MLP": model.decoder_depth * mlp,
+        # Query, key, value and output of self-attention; query and output of cross-attention.
+        "decoder projections": depth * 6 * _dense(length, width, width),
+        "causal self-attention": depth * _attention(length, length, width) / 2,
+        "cross-attention": depth * _attention(length, positions(model), width),
+        "decoder MLP": depth * 2 * _dense(length, width, model.mlp_width),
         "logits": _dense(length, width, model.vocabulary_size),
     }
 
@@ -113,63 +101,38 @@ def stage2_training(
     model: Stage2Model, stage1: Stage1Model, plane_dtype: DType = np.uint8
 ) -> Flops:
     """A training step of the code model, with the frozen stage-I encoder's forward pass."""
-    parts = {
-        name: FORWARD_AND_BACKWARD * flops
-        for name, flops in (stage2_encoder(model) | stage2_decoder(model)).items()
-    }
-    return parts | {"frozen encoder": total(stage1_encoder(stage1, plane_dtype))}
+    frozen = total(stage1_encoder(stage1, plane_dtype))
+    trained = _trained(stage2_encoder(model) | stage2_decoder(model))
+    return trained | {"frozen encoder": frozen}
 
 
-def stage1_recomputation(model: Stage1Model, rematerialize: str) -> float:
-    """What the backward pass of a training step computes again, see `nn.transformer.scan_layers`."""
-    layers = model.encoder_depth + model.decoder_depth
-    positions = _positions(model)
-    attention = layers * _attention(positions, positions, model.width)
-    return _recomputed(rematerialize, _transformer(model, layers), attention)
+def recomputed(model: Model) -> float:
+    """What the backward pass computes again, see `rematerialize` in `nn.transformer.scan_layers`.
+
+    "cheap" computes attention's two products again, "everything" whole layers.
+    """
+    layers, patches = model.encoder_depth, positions(model)
+    attention, whole = 0.0, 0.0
+    if isinstance(model, Stage2Model):
+        decoder = stage2_decoder(model)
+        attention = decoder["causal self-attention"] + decoder["cross-attention"]
+        whole = stage2_encoder(model)["cross keys and values"]
+        whole += total(decoder) - decoder["logits"]
+    else:
+        layers += model.decoder_depth
+    attention += layers * _attention(patches, patches, model.width)
+    whole += layers * _layer(model)
+    return {"nothing": 0.0, "cheap": attention, "everything": whole}[
+        model.rematerialize
+    ]
 
 
-def stage2_recomputation(model: Stage2Model, rematerialize: str) -> float:
-    """As `stage1_recomputation`, of stage II; the frozen encoder has no backward pass."""
-    encoder, decoder = stage2_encoder(model), stage2_decoder(model)
-    positions = _positions(model)
-    attention = (
-        model.encoder_depth * _attention(positions, positions, model.width)
-        + decoder["causal self-attention"]
-        + decoder["cross-attention"]
-    )
-    layers = (
-        encoder["encoder"]
-        + encoder["cross keys and values"]
-        + total(decoder)
-        - decoder["logits"]
-    )
-    return _recomputed(rematerialize, layers, attention)
+def _trained(forward: Flops) -> Flops:
+    return {name: FORWARD_AND_BACKWARD * value for name, value in forward.items()}
 
 
-def _recomputed(rematerialize: str, layers: float, attention: float) -> float:
-    """All of the layers' forward pass, its products without weights, or nothing."""
-    return {"nothing": 0.0, "cheap": attention, "everything": layers}[rematerialize]
-
-
-def sampling(model: Stage2Model) -> Flops:
-    """Drawing one guiding code: the image encoded once, then one decoder step per index."""
-    return stage2_encoder(model) | stage2_decoder(model)
-
-
-def prediction(model: Stage2Model, stage1: Stage1Model) -> Flops:
-    """From an image to the outputs: a guiding code is drawn, then decoded."""
-    return {
-        "sampling": total(sampling(model)),
-        "stage-I decoder": total(stage1_decoder(stage1)),
-    }
-
-
-def _positions(model: Stage1Model | Stage2Model) -> int:
-    return math.prod(grid_size(model.image_size, model.patch_size))
-
-
-def _dense(positions: int, inputs: int, outputs: int) -> float:
-    return 2.0 * positions * inputs * outputs
+def _dense(rows: int, inputs: int, outputs: int) -> float:
+    return 2.0 * rows * inputs * outputs
 
 
 def _attention(queries: int, keys: int, width: int) -> float:
@@ -177,20 +140,26 @@ def _attention(queries: int, keys: int, width: int) -> float:
     return 4.0 * queries * keys * width
 
 
-def _patch_embedding(model: Stage1Model | Stage2Model) -> float:
+def _layer(model: Model) -> float:
+    """Of an encoder: attention's four projections, attention, and the MLP."""
+    patches, width = positions(model), model.width
+    projections = 4 * _dense(patches, width, width)
+    mlp = 2 * _dense(patches, width, model.mlp_width)
+    return projections + mlp + _attention(patches, patches, width)
+
+
+def _patch_embedding(model: Model) -> float:
     values = IMAGE_CHANNELS * math.prod(model.patch_size)
-    return _dense(_positions(model), values, model.width)
+    return _dense(positions(model), values, model.width)
 
 
-def _transformer(model: Stage1Model | Stage2Model, depth: int) -> float:
-    positions, width = _positions(model), model.width
-    projections = 4 * _dense(positions, width, width)
-    mlp = 2 * _dense(positions, width, model.mlp_width)
-    return depth * (projections + mlp + _attention(positions, positions, width))
+def _values(model: Stage1Model) -> int:
+    """Of a patch of labels, all classes of all pixels."""
+    return sum(model.channels.values()) * math.prod(model.patch_size)
 
 
 def _resizing(model: Stage1Model) -> float:
     """The learned resizing's product; interpolation, a few additions, counts as none."""
     if model.resize == "linear":
         return 0.0
-    return _dense(model.width, _positions(model), model.code_length)
+    return _dense(model.width, positions(model), model.code_length)

@@ -1,8 +1,5 @@
 """Parameters of a stage, counted by part from the shapes of its variables."""
 
-import math
-from typing import Any
-
 import jax
 
 from uvim_fsq.types import Tree
@@ -31,17 +28,12 @@ _PARTS = {
 
 def count(tree: Tree) -> int:
     """Numbers in all arrays of a tree, which may be abstract."""
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def size(tree: Tree) -> int:
     """Bytes of all arrays of a tree, which may be abstract."""
-    return sum(array_size(leaf) for leaf in jax.tree.leaves(tree))
-
-
-def array_size(array: Any) -> int:
-    """Bytes of an array, which may be abstract."""
-    return math.prod(array.shape) * array.dtype.itemsize
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def parameters_by_part(params: Tree) -> dict[str, int]:
@@ -50,16 +42,9 @@ def parameters_by_part(params: Tree) -> dict[str, int]:
     >>> parameters_by_part({"to_code": {"kernel": jnp.zeros((8, 5)), "bias": jnp.zeros(5)}})
     {'bottleneck': 45}
     """
-    parts: dict[str, int] = {}
+    parts: dict[str, int] = dict.fromkeys(_PARTS.values(), 0)
     for name, tree in params.items():
-        part = _part(name)
+        known = name if name in _PARTS else name.split("_")[0] + "_"
+        part = _PARTS[known] if known in _PARTS else name
         parts[part] = parts.get(part, 0) + count(tree)
-    order = list(dict.fromkeys([*_PARTS.values(), *parts]))
-    return {part: parts[part] for part in order if part in parts}
-
-
-def _part(name: str) -> str:
-    if name in _PARTS:
-        return _PARTS[name]
-    head = name.split("_")[0] + "_"
-    return _PARTS.get(head, name)
+    return {part: number for part, number in parts.items() if number}

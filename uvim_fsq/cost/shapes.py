@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from uvim_fsq.fields import replace
-from uvim_fsq.models.uvim import build as objects
+from uvim_fsq.models.uvim import build
 from uvim_fsq.models.uvim.objectives import target_encoder
 from uvim_fsq.models.uvim.settings import Stage1Config, Stage2Config
 from uvim_fsq.models.uvim.stage1.model import Stage1Model
@@ -26,14 +26,12 @@ class Stage:
     """A stage as shapes.
 
     Attributes:
-      name: "stage I" or "stage II".
       config: how it is trained.
       model: the Flax module.
       variables: its `params` and, for VQ, its `codebook`.
       frozen: variables of another stage that it only reads.
     """
 
-    name: str
     config: Stage1Config | Stage2Config
     model: Stage1Model | Stage2Model
     variables: Tree
@@ -79,11 +77,9 @@ class Models:
 
     def loss_function(self, stage: Stage) -> Callable[..., Any]:
         """`(params, collections, frozen, batch, key) -> loss, ...`, as it is trained."""
-        if stage is self.stage1:
-            return stage1_loss(
-                self.autoencoder, self.task.loss, chunk_bytes=self.chunk_bytes
-            )
-        return stage2_loss(self.code_model, target_encoder(self.autoencoder))
+        if isinstance(stage.model, Stage2Model):
+            return stage2_loss(stage.model, target_encoder(self.autoencoder))
+        return stage1_loss(stage.model, self.task.loss, chunk_bytes=self.chunk_bytes)
 
     def batch(self, size: int) -> dict[str, jax.ShapeDtypeStruct]:
         """The shapes of a batch of images and labels, as the loader gives them."""
@@ -104,22 +100,19 @@ def shape_models(config: RunConfig) -> Models:
       ConfigError: if the settings do not say how many classes there are.
     """
     if not config.stage1.model.head_memory_mb:
-        config = replace(
-            config, stage1__model__head_memory_mb=objects.ACCELERATOR_HEAD_MB
-        )
+        most = build.ACCELERATOR_HEAD_MB
+        config = replace(config, stage1__model__head_memory_mb=most)
     task = config.task.build()
-    model1 = objects.build_stage1(config, task)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    variables1 = dict(
-        jax.eval_shape(lambda key: objects.init_stage1(model1, task, key), key)
-    )
-    stage1 = Stage("stage I", config.stage1, model1, variables1, {})
-    stage2 = None
+
+    def shapes(init):
+        return dict(jax.eval_shape(init, key))
+
+    model1 = build.build_stage1(config, task)
+    variables1 = shapes(lambda key: build.init_stage1(model1, task, key))
+    stage1, stage2 = Stage(config.stage1, model1, variables1, {}), None
     if config.quantizer.size is not None:
-        model2 = objects.build_stage2(config)
-        variables2 = dict(
-            jax.eval_shape(lambda key: objects.init_stage2(model2, key), key)
-        )
-        stage2 = Stage("stage II", config.stage2, model2, variables2, variables1)
-    chunk_bytes = objects.head_chunk_bytes(config)
-    return Models(config, task, stage1, stage2, chunk_bytes)
+        model2 = build.build_stage2(config)
+        variables2 = shapes(lambda key: build.init_stage2(model2, key))
+        stage2 = Stage(config.stage2, model2, variables2, variables1)
+    return Models(config, task, stage1, stage2, build.head_chunk_bytes(config))

@@ -5,15 +5,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from uvim_fsq.cost.arithmetic import (
-    Arithmetic,
-    prediction_arithmetic,
-    training_arithmetic,
-    training_examples,
-)
-from uvim_fsq.cost.memory import Memory, TrainingMemory, training_memory
+from uvim_fsq.cost import flops
+from uvim_fsq.cost.memory import TrainingMemory, prediction_memory
 from uvim_fsq.cost.parameters import count, parameters_by_part, size
-from uvim_fsq.cost.prediction import prediction_memory
 from uvim_fsq.cost.shapes import Models, Stage, shape_models
 from uvim_fsq.errors import ConfigError
 from uvim_fsq.fields import replace
@@ -22,8 +16,6 @@ from uvim_fsq.nn.patches import grid_size
 from uvim_fsq.nn.transformer import REMATERIALIZE
 from uvim_fsq.settings.run import RunConfig
 from uvim_fsq.training.step import check_batch_size
-
-GIGA = 10**9
 
 
 @dataclass(frozen=True)
@@ -52,9 +44,9 @@ class Machine:
                 raise ConfigError(f"{option} must be above 0, found {value}.")
 
     @property
-    def budget(self) -> int | float:
+    def budget(self) -> float:
         """Bytes of one device."""
-        return self.memory_gb * GIGA
+        return 1e9 * self.memory_gb
 
 
 def describe(config: RunConfig, machine: Machine) -> dict[str, Any]:
@@ -83,24 +75,24 @@ def describe(config: RunConfig, machine: Machine) -> dict[str, Any]:
 
 def _model(models: Models) -> dict[str, Any]:
     config, model = models.config, models.autoencoder
-    bits = None
-    if model.quantizer.codebook_size is not None:
-        bits = model.code_length * math.log2(model.quantizer.codebook_size)
+    codewords = model.quantizer.codebook_size
+    bits = model.code_length * math.log2(codewords) if codewords else None
+    stage2 = None
+    if models.stage2 is not None:
+        stage2 = _transformer(config.stage2.model, model.image_size)
     return {
         "task": config.task.kind,
         "image_size": list(model.image_size),
         "channels": dict(model.channels),
         "quantizer": config.quantizer.kind,
         "code_length": model.code_length,
-        "codebook_size": model.quantizer.codebook_size,
+        "codebook_size": codewords,
         "code_dim": model.quantizer.code_dim,
         "bits_per_image": None if bits is None else round(bits, 1),
         "encoder_context": model.encoder_context,
         "decoder_context": model.decoder_context,
         "stage1": _transformer(config.stage1.model, model.image_size),
-        "stage2": None
-        if models.stage2 is None
-        else _transformer(config.stage2.model, model.image_size),
+        "stage2": stage2,
     }
 
 
@@ -112,8 +104,7 @@ def _transformer(config: ModelConfig, image_size: tuple[int, int]) -> dict[str, 
 
 
 def _stage(models: Models, stage: Stage, machine: Machine) -> dict[str, Any]:
-    examples = training_examples(models.config, machine.examples)
-    arithmetic = training_arithmetic(models, stage, examples)
+    training = _training(models, stage, machine)
     return {
         "parameters": {
             "all": count(stage.params),
@@ -122,80 +113,87 @@ def _stage(models: Models, stage: Stage, machine: Machine) -> dict[str, Any]:
             "codebook": count(stage.collections),
             "codebook_bytes": size(stage.collections),
         },
-        "training": _arithmetic(arithmetic),
-        "time": _time(arithmetic, machine),
+        "training": training,
+        "time": _time(training, machine),
         "memory": _memory(models, stage, machine),
     }
 
 
-def _arithmetic(arithmetic: Arithmetic) -> dict[str, Any]:
-    whole = arithmetic.whole
+def _training(models: Models, stage: Stage, machine: Machine) -> dict[str, Any]:
+    dtype, trained = models.task.plane_dtype, stage.config
+    if stage is models.stage1:
+        parts = flops.stage1_training(models.autoencoder, dtype)
+    else:
+        parts = flops.stage2_training(models.code_model, models.autoencoder, dtype)
+    examples = models.config.data.examples
+    if machine.examples is not None:
+        examples = machine.examples
+    steps = trained.steps
+    if steps is None and examples is not None:
+        steps = trained.total_steps(examples)
+    per_step = round(trained.batch_size * flops.total(parts))
     return {
-        "flops_per_image": round(arithmetic.per_image),
-        "parts": {name: round(value) for name, value in arithmetic.parts.items()},
-        "recomputed_per_image": round(arithmetic.recomputed),
-        "batch_size": arithmetic.batch_size,
-        "flops_per_step": round(arithmetic.per_step),
-        "steps": arithmetic.steps,
-        "flops": None if whole is None else round(whole),
+        **_operations(parts),
+        "recomputed_per_image": round(flops.recomputed(stage.model)),
+        "batch_size": trained.batch_size,
+        "flops_per_step": per_step,
+        "steps": steps,
+        "flops": None if steps is None else steps * per_step,
     }
 
 
-def _time(arithmetic: Arithmetic, machine: Machine) -> dict[str, Any] | None:
+def _operations(parts: flops.Flops) -> dict[str, Any]:
+    return {
+        "flops_per_image": round(flops.total(parts)),
+        "parts": {name: round(value) for name, value in parts.items()},
+    }
+
+
+def _time(training: dict[str, Any], machine: Machine) -> dict[str, Any] | None:
     if machine.tflops is None:
         return None
-    seconds = arithmetic.seconds_per_step(machine.tflops, machine.devices)
-    steps = arithmetic.steps
+    seconds = training["flops_per_step"] / (machine.tflops * 1e12 * machine.devices)
+    steps = training["steps"]
     return {
         "seconds_per_step": seconds,
-        "images_per_second": arithmetic.batch_size / seconds,
+        "images_per_second": training["batch_size"] / seconds,
         "seconds": None if steps is None else steps * seconds,
     }
 
 
 def _memory(models: Models, stage: Stage, machine: Machine) -> dict[str, Any]:
+    """As the settings are, and for each choice of what is computed again."""
     trained = stage.config
     images = trained.batch_size // (trained.micro_batches * machine.devices)
-    chosen = trained.model.rematerialize
     choices = {}
     for choice in REMATERIALIZE:
-        memory = _training_memory(models, stage, choice)
-        needed = memory.of(images, trained.micro_batches)
-        largest = memory.largest(trained.batch_size, machine.devices, machine.budget)
+        model = stage.model.clone(rematerialize=choice)
+        memory = TrainingMemory(models, replace(stage, model=model))
         choices[choice] = {
-            **_bytes(needed, machine),
+            **memory.of(images, trained.micro_batches).described(machine.budget),
             "images_at_once": images,
             "micro_batches": trained.micro_batches,
-            "fitting": largest
-            and {"images_at_once": largest[0], "micro_batches": largest[1]},
+            "fitting": memory.fitting(
+                trained.batch_size, machine.devices, machine.budget
+            ),
         }
-    return {"rematerialize": chosen, "choices": choices}
-
-
-def _training_memory(models: Models, stage: Stage, choice: str) -> TrainingMemory:
-    """Of a stage with another `rematerialize`."""
-    changed = replace(stage, model=stage.model.clone(rematerialize=choice))
-    name = "stage1" if stage is models.stage1 else "stage2"
-    return training_memory(replace(models, **{name: changed}), changed)
-
-
-def _bytes(memory: Memory, machine: Machine) -> dict[str, Any]:
-    return {
-        "held": memory.held,
-        "passing": memory.passing,
-        "total": memory.total,
-        "at_most": memory.at_most,
-        "fits": memory.fits(machine.budget),
-    }
+    return {"rematerialize": trained.model.rematerialize, "choices": choices}
 
 
 def _prediction(models: Models, machine: Machine) -> dict[str, Any]:
-    parts = prediction_arithmetic(models)
-    batch_size = models.config.evaluation.batch_size
-    memory = prediction_memory(models, batch_size)
+    images = models.config.evaluation.batch_size
+    task, model = models.task, models.autoencoder
+    if models.stage2 is None:
+        encoder = flops.stage1_encoder(model, task.plane_dtype)
+        parts = {"encode the target": flops.total(encoder)}
+    else:
+        parts = {
+            "encode the image": flops.total(flops.stage2_encoder(models.code_model)),
+            "sample the code": flops.total(flops.stage2_decoder(models.code_model)),
+        }
+    parts["decode"] = flops.total(flops.stage1_decoder(model))
     return {
-        "flops_per_image": round(sum(parts.values())),
-        "parts": {name: round(value) for name, value in parts.items()},
-        "batch_size": batch_size,
-        "memory": _bytes(memory, machine),
+        **_operations(parts),
+        "batch_size": images,
+        "memory": prediction_memory(models, images).described(machine.budget),
     }
