@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("uvim_fsq", "benchmarks", "scripts")
 
-PLAIN = ("types", "errors", "fields", "files", "markup", "tables", "terminal")
+PLAIN = ("types", "errors", "fields", "files", "markup", "tables")
 SCIENCE = (*PLAIN, "nn", "quantizers", "data", "training", "weights")
 MODELS = (*SCIENCE, "evaluators", "tasks", "models", "settings")
 RUNS = (*MODELS, "runs", "uvim_fsq")
@@ -26,7 +26,6 @@ MAY_IMPORT = {
     "files": (),
     "markup": (),
     "tables": ("markup",),
-    "terminal": (),
     "fields": ("errors",),
     "user_files": ("errors",),
     "nn": ("types", "fields"),

@@ -15,7 +15,6 @@ from uvim_fsq import markup, tables
 from uvim_fsq.markup import finite, json_text, latex, markdown, markdown_code
 from uvim_fsq.settings import ConfigError, RunConfig, replace
 from uvim_fsq.settings.as_json import dumps
-from uvim_fsq.terminal import plain_console
 
 ROOT = Path(__file__).resolve().parent.parent
 ODD = [
@@ -49,19 +48,6 @@ def test_markdown_as_it_is_rendered(name):
 
 def test_names_with_underscores_stay_readable_in_markdown():
     assert markdown("vq_no_split_2^16") == "vq_no_split_2^16"
-
-
-@pytest.mark.parametrize("name", ODD)
-def test_the_terminal_shows_names_as_they_are(name, capsys):
-    from rich.table import Table
-
-    table = Table(box=None, title=name)
-    table.add_column(name)
-    table.add_row(name)
-    console = plain_console()
-    console.print(table)
-    console.print(name)
-    assert capsys.readouterr().out.count(name) == 4
 
 
 @pytest.mark.parametrize("module", [markup, tables])
