@@ -17,11 +17,11 @@ from statistics import median
 from types import CodeType, FrameType
 from typing import Any
 
-from uvim_fsq.data import images, transforms
+from uvim_fsq.data import depth_files, images, transforms
 from uvim_fsq.data import loader as pipeline
 from uvim_fsq.data.base import Source
 from uvim_fsq.data.coco import png
-from uvim_fsq.data.folders import depth_files, nyu_h5
+from uvim_fsq.data.folders import nyu_h5
 from uvim_fsq.data.packed import source as records
 from uvim_fsq.fields import Size
 from uvim_fsq.settings import (

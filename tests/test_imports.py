@@ -64,11 +64,11 @@ MAY_IMPORT = {
     "evaluators.runner": ("types", "evaluators"),
     "evaluators.panoptic_files": (
         *("types", "evaluators.panoptic", "data.errors"),
-        *("data.coco.format", "data.coco.png"),
+        *("data.coco.format", "data.coco.png", "data.segments"),
     ),
     "evaluators.coltran": ("types", "data.transforms"),
     "evaluators.fid_files": (
-        *("types", "evaluators.coltran", "evaluators.fid", "data.folders.scan"),
+        *("types", "evaluators.coltran", "evaluators.fid", "data.scan"),
         *("data.errors", "data.images", "data.listing"),
     ),
     "evaluators.fid_evaluator": (
@@ -84,14 +84,6 @@ SETTINGS = ("settings", "registry")
 SETTINGS_MAY_IMPORT = ("errors", "fields", "markup", "*.settings")
 # Folders in these rooms stand beside one another: none knows another.
 SIBLINGS = ("tasks", "models", "data")
-# What one kind of data takes of another.
-SIBLINGS_TAKE = {
-    ("data.packed", "data.folders"),
-    ("data.packed", "data.coco"),
-    ("data.coco", "data.folders"),
-    ("data.tfds", "data.coco"),
-    ("data.tfds", "data.folders"),
-}
 MOST_FILES = 20
 """In one folder, tests aside."""
 
@@ -181,7 +173,7 @@ def sibling_imports(root: Path) -> list[str]:
             if not here or not there or here == there:
                 continue
             same = here.split(".")[0] == there.split(".")[0]
-            if same and (here, there) not in SIBLINGS_TAKE:
+            if same:
                 found.append(f"{module} imports {name}")
     return found
 

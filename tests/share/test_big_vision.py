@@ -14,7 +14,7 @@ from configs.colorization import get_config as colorization
 from configs.depth import get_config as depth
 from configs.panoptic import get_config as panoptic
 from uvim_fsq.cli.main import main
-from uvim_fsq.data.coco.categories import COCO_CATEGORIES
+from uvim_fsq.data.categories import COCO_CATEGORIES
 from uvim_fsq.data.images import read_image
 from uvim_fsq.models.uvim.stage2.sampling import Sampling
 from uvim_fsq.runs.held import hold

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from uvim_fsq.data.depth_files import depth_limit, read_stored_depth, to_metres
 from uvim_fsq.data.errors import BrokenFileError
-from uvim_fsq.data.folders.depth_files import depth_limit, read_stored_depth, to_metres
 
 
 def read_depth(path, units_per_metre=None):

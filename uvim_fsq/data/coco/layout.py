@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from uvim_fsq.data.errors import DataError
-from uvim_fsq.data.folders.parts import Split, contents, find_parts
+from uvim_fsq.data.parts import Split, contents, find_parts
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from uvim_fsq.data.errors import DataError
-from uvim_fsq.data.folders.parts import refuse
+from uvim_fsq.data.parts import refuse
 
 _COLUMNS = ("name", "units_per_metre")
 _SHOWN = 120

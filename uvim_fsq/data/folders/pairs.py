@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from uvim_fsq.data.folders.depth_files import DEPTH_SUFFIXES, ONLY_DEPTH_SUFFIXES
+from uvim_fsq.data.depth_files import DEPTH_SUFFIXES, ONLY_DEPTH_SUFFIXES
 from uvim_fsq.data.images import PICTURE_SUFFIXES
 from uvim_fsq.data.listing import Listing, list_files
 

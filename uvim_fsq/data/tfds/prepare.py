@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from uvim_fsq.data.coco.png import check_ids
 from uvim_fsq.data.errors import DataError
+from uvim_fsq.data.segments import check_ids
 from uvim_fsq.data.tfds.fields import KNOWN_FIELDS
 from uvim_fsq.data.tfds.prepared import (
     default_data_dir,

@@ -78,20 +78,11 @@ def find_parts(
     return both, True  # only train/: validation is a share of it
 
 
-def is_part_name(name: str) -> bool:
-    """Whether a folder's name is that of a part.
-
-    >>> is_part_name("Train"), is_part_name("val2017"), is_part_name("trains")
-    (True, True, False)
-    """
-    return any(_plain(name) in names for names in PART_NAMES.values())
-
-
 def part_of(name: str) -> str | None:
     """The split that a folder of this name holds; None for other names.
 
-    >>> part_of("Valid"), part_of("kitchen")
-    ('validation', None)
+    >>> part_of("Valid"), part_of("val2017"), part_of("trains")
+    ('validation', 'validation', None)
     """
     return next((p for p, names in PART_NAMES.items() if _plain(name) in names), None)
 
@@ -140,7 +131,7 @@ def say_beside(path: Path, is_part: Callable[[Path], bool] = Path.is_dir) -> Non
 def say_deeper_parts(path: Path, ids: Iterable[str]) -> None:
     """Log that there are folders named like parts where none are looked for."""
     names = {name for each in ids for name in each.split("/")[:-1]}
-    deeper = sorted(name for name in names if is_part_name(name))
+    deeper = sorted(name for name in names if part_of(name))
     if any(part_of(name) == "validation" for name in deeper):
         say_once(
             f"{path}: {', '.join(f'{name}/' for name in deeper)} lie deeper in it, and the split is by "

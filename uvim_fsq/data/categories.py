@@ -1,9 +1,18 @@
-"""The 133 classes of COCO's panoptic labels.
+"""Categories of panoptic labels: read from a JSON, checked, and the 133 of COCO.
 
-Ids are COCO's own, from 1 to 200 with gaps; those up to 90 are things. Colours are the ones that
-COCO's files of categories propose.
+COCO's ids run from 1 to 200 with gaps; those up to 90 are things. Colours are the ones that COCO's
+files of categories propose.
 """
 
+import colorsys
+import json
+import reprlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from uvim_fsq.data.entries import flag, integer, read_json, text, whole
+from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.types import Category
 
 _LARGEST_THING = 90
@@ -148,3 +157,69 @@ COCO_CATEGORIES = tuple(
     for number, name, color in _CLASSES
 )
 """In the order of COCO's files, which is that of the ids and of TFDS's labels 0 to 132."""
+
+
+def read_categories(path: str | Path) -> tuple[Category, ...]:
+    """The categories of a JSON: a list of them, or an object with the list `categories`.
+
+    Raises `DataError` if there are none, or one is not as in COCO's panoptic format.
+    """
+    path = Path(path)
+    if path.is_file() and path.read_bytes().lstrip()[:1] == b"[":
+        try:
+            entries = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise BrokenFileError(
+                path, f"expected a JSON of categories, found no JSON: {error}"
+            ) from error
+    else:
+        entries = read_json(path, ("categories",))["categories"]
+    if not entries:
+        raise BrokenFileError(path, "expected categories, found an empty list")
+    return categories(entries)
+
+
+def categories(entries: Sequence[Any]) -> tuple[Category, ...]:
+    """The categories, whose ids and names must differ: scores and settings go by name."""
+    found = tuple(map(_category, entries))
+    check_categories(found)
+    return found
+
+
+def check_categories(found: Sequence[Category]) -> None:
+    """Raise `DataError` for an id or a name that comes a second time."""
+    ids: dict[int, str] = {}
+    names: dict[str, int] = {}
+    for each in found:
+        if each.id in ids:
+            raise DataError(f"category {each.id} is listed twice")
+        if each.name in names:
+            raise DataError(
+                f"categories {names[each.name]} and {each.id} are both called {each.name!r}: "
+                "give each a name of its own"
+            )
+        ids[each.id], names[each.name] = each.name, each.id
+
+
+def _category(entry: Any) -> Category:
+    """A category; one without `color` gets a colour that its id determines."""
+    number = whole(entry, "id", "a category", 0)
+    what = f"category {number}"
+    if entry.get("isthing") is None:
+        raise DataError(
+            f"{what} needs `isthing`, 1 for things and 0 for stuff: these may be the categories of "
+            "boxes, not of panoptic segments"
+        )
+    isthing = bool(flag(entry, "isthing", what))
+    color = entry.get("color")
+    if color is None:
+        # Steps of the golden ratio keep the hues of neighbours apart.
+        hue = number * 0.618033988749895 % 1
+        color = [round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.65, 0.9)]
+    rgb = [integer(c) for c in color] if isinstance(color, list) else []
+    if len(rgb) != 3 or not all(c is not None and 0 <= c <= 255 for c in rgb):
+        raise DataError(
+            f"`color` of {what} must be RGB from 0 to 255, found {reprlib.repr(color)}"
+        )
+    red, green, blue = (c or 0 for c in rgb)
+    return Category(number, text(entry, "name", what), isthing, (red, green, blue))
