@@ -56,10 +56,8 @@ def scan(
                 entries[name] = [stamps[name], *found]
     # Examples of the dataset that are not asked for now stay remembered.
     if entries != cached:
-        keep(
-            cache_file,
-            json.dumps({"version": _VERSION, "entries": entries}, allow_nan=False),
-        )
+        text = json.dumps({"version": _VERSION, "entries": entries}, allow_nan=False)
+        keep(cache_file, text.encode())
     sizes = {n: (int(entries[n][1]), int(entries[n][2])) for n in files if n in entries}
     return sizes, problems
 
@@ -107,11 +105,9 @@ def _read(cache_file: Path) -> dict[str, list]:
         return {}
 
 
-def keep(cache_file: Path, content: str | bytes) -> None:
+def keep(cache_file: Path, content: bytes) -> None:
     """Write what can be computed again; a warning where that fails."""
     try:
-        write_whole(
-            cache_file, content.encode() if isinstance(content, str) else content
-        )
+        write_whole(cache_file, content)
     except OSError as error:
         _log.warning("what was read is not kept for the next run: %s", error)
