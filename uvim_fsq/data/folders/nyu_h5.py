@@ -80,38 +80,29 @@ def open_depth_folder(
     path: str | Path,
     split: Split = "train",
     units_per_metre: float | None = None,
-    validation_fraction: float = 0.1,
-    skip_broken: bool = False,
-    cache_dir: str | Path | None = None,
     split_by: SplitBy = "folder",
+    **options: Any,
 ) -> Source:
     """A folder with depth, of whichever layout it is: `NyuH5Folder` or `RgbdFolder`.
 
     `rgb/` makes it the second, else files .h5 make it the first, which hold metres, and whose scenes
-    always stay together. Raises `DataError` for a folder of neither layout.
+    always stay together. `options` are those of `FolderSource`. Raises `DataError` for a folder of
+    neither layout.
     """
     folder = Path(path).expanduser()
     check_folder(folder, _EITHER_LAYOUT)
     places = [folder, *(part for part in folder.iterdir() if part_of(part.name))]
-    if not any((place / "rgb").is_dir() for place in places) and _holds_h5(folder):
-        if units_per_metre is not None:
-            raise DataError(
-                f"{folder}: its .h5 files hold metres, so leave --data.units-per-metre out"
-            )
-        if split_by == "file":
-            say_once(
-                f"{folder}: frames of one scene in .h5 files stay together all the same"
-            )
-        return NyuH5Folder(folder, split, validation_fraction, skip_broken, cache_dir)
-    return RgbdFolder(
-        folder,
-        split,
-        units_per_metre,
-        validation_fraction,
-        skip_broken,
-        cache_dir,
-        split_by,
-    )
+    if any((place / "rgb").is_dir() for place in places) or not _holds_h5(folder):
+        return RgbdFolder(folder, split, units_per_metre, split_by=split_by, **options)
+    if units_per_metre is not None:
+        raise DataError(
+            f"{folder}: its .h5 files hold metres, so leave --data.units-per-metre out"
+        )
+    if split_by == "file":
+        say_once(
+            f"{folder}: frames of one scene in .h5 files stay together all the same"
+        )
+    return NyuH5Folder(folder, split, **options)
 
 
 def read_frame(
