@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from uvim_fsq.data.errors import BrokenFileError
+from uvim_fsq.data.listing import first_names
 from uvim_fsq.types import Int, UInt8
 
 Segment = dict[str, int]
@@ -92,7 +93,7 @@ def _difference(painted: set[int], listed: set[int]) -> str:
     found = []
     for ids, here, there in ((painted, "PNG", "JSON"), (listed, "JSON", "PNG")):
         if ids:
-            shown = ", ".join(map(str, sorted(ids)[:5])) + ", ..." * (len(ids) > 5)
+            shown = first_names(sorted(ids), 5)
             found.append(f"{len(ids)} in the {here} that the {there} lacks ({shown})")
     return (
         "its segment ids are not those of the JSON: "

@@ -15,6 +15,7 @@ from uvim_fsq.data.errors import BrokenFileError, DataError
 from uvim_fsq.data.fingerprint import file_sizes
 from uvim_fsq.data.folder_source import ImageFileSource
 from uvim_fsq.data.images import PICTURE_SUFFIXES, read_oriented
+from uvim_fsq.data.listing import first_names
 from uvim_fsq.data.orientation import swaps_sides, turn_along
 from uvim_fsq.data.parts import Split
 from uvim_fsq.data.segments import Segment, check_ids, count_pixels, with_areas
@@ -177,9 +178,8 @@ def _compare_categories(parts: list[Part]) -> None:
             if lists[0].get(number) != other.get(number)
         )
         if differing:
-            shown = ", ".join(map(str, differing[:5])) + ", ..." * (len(differing) > 5)
             raise DataError(
                 f"{part.index}: expected the categories of {parts[0].index}, found "
-                f"{len(differing)} that differ in id, name or isthing (ids {shown}); give both the "
+                f"{len(differing)} that differ in id, name or isthing (ids {first_names(differing, 5)}); give both the "
                 "same list"
             )
