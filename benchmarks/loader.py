@@ -17,11 +17,12 @@ from statistics import median
 from types import CodeType, FrameType
 from typing import Any
 
-from uvim_fsq.data import images, transforms
+from uvim_fsq.data import depth_files, images, transforms
 from uvim_fsq.data import loader as pipeline
 from uvim_fsq.data.base import Source
 from uvim_fsq.data.coco import png
-from uvim_fsq.data.folders import depth_files, nyu_h5
+from uvim_fsq.data.folders import nyu_h5
+from uvim_fsq.data.packed import record
 from uvim_fsq.data.packed import source as records
 from uvim_fsq.fields import Size
 from uvim_fsq.settings import (
@@ -57,11 +58,11 @@ _FUNCTIONS: dict[str, tuple[Callable, ...]] = {
         nyu_h5.read_frame,  # which has nothing to decode
         records.Records._read,
     ),
-    "decode image": (images.read_image, records.decode_jpeg),
+    "decode image": (images.read_image, record.decode_jpeg),
     "decode labels": (
         depth_files.read_stored_depth,
         png.read_ids,
-        records.decode_record,
+        record.decode_record,
     ),
     "crop, flip": (
         transforms.random_crop_box,

@@ -66,14 +66,6 @@ SETTINGS = ("settings", "registry")
 SETTINGS_MAY_IMPORT = ("errors", "fields", "markup", "*.settings")
 # Folders in these rooms stand beside one another: none knows another.
 SIBLINGS = ("tasks", "models", "data")
-# What one kind of data takes of another.
-SIBLINGS_TAKE = {
-    ("data.packed", "data.folders"),
-    ("data.packed", "data.coco"),
-    ("data.coco", "data.folders"),
-    ("data.tfds", "data.coco"),
-    ("data.tfds", "data.folders"),
-}
 MOST_FILES = 20
 """In one folder, tests aside."""
 
@@ -163,7 +155,7 @@ def sibling_imports(root: Path) -> list[str]:
             if not here or not there or here == there:
                 continue
             same = here.split(".")[0] == there.split(".")[0]
-            if same and (here, there) not in SIBLINGS_TAKE:
+            if same:
                 found.append(f"{module} imports {name}")
     return found
 

@@ -5,14 +5,14 @@ import unicodedata
 
 import pytest
 
-from uvim_fsq.data.folders.parts import (
+from uvim_fsq.data.listing import list_files, say_once
+from uvim_fsq.data.parts import (
     find_parts,
     part_of,
     refuse,
     say_beside,
     say_deeper_parts,
 )
-from uvim_fsq.data.listing import list_files, say_once
 from uvim_fsq.errors import DataError
 
 

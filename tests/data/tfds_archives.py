@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from uvim_fsq.data.coco.categories import COCO_CATEGORIES
+from uvim_fsq.data.categories import COCO_CATEGORIES
 
 NYU_URL = "http://datasets.lids.mit.edu/fastdepth/data/nyudepthv2.tar.gz"
 COCO_URL = "http://images.cocodataset.org/"

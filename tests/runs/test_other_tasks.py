@@ -10,8 +10,9 @@ import pytest
 import uvim_fsq
 from uvim_fsq.configs import panoptic
 from uvim_fsq.data.coco.format import read_index
-from uvim_fsq.data.coco.png import check_ids, read_ids
+from uvim_fsq.data.coco.png import read_ids
 from uvim_fsq.data.scenes.source import CATEGORIES, Scenes
+from uvim_fsq.data.segments import check_ids
 from uvim_fsq.errors import DataError
 from uvim_fsq.evaluation.evaluate import evaluate_run
 from uvim_fsq.runs.directory import RunDirectory

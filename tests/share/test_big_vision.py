@@ -14,7 +14,7 @@ from uvim_fsq.cli.main import main
 from uvim_fsq.configs.colorization import get_config as colorization
 from uvim_fsq.configs.depth import get_config as depth
 from uvim_fsq.configs.panoptic import get_config as panoptic
-from uvim_fsq.data.coco.categories import COCO_CATEGORIES
+from uvim_fsq.data.categories import COCO_CATEGORIES
 from uvim_fsq.data.images import read_image
 from uvim_fsq.errors import WeightsError
 from uvim_fsq.models.uvim.stage2.sampling import Sampling

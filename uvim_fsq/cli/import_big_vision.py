@@ -69,7 +69,7 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     if output.exists():
         raise ConfigError(f"{output} is there already: name another folder.")
 
-    from uvim_fsq.data.coco.categories_file import read_categories
+    from uvim_fsq.data.categories import read_categories
     from uvim_fsq.settings.check import check
     from uvim_fsq.settings.command_line import override
     from uvim_fsq.settings.find import load_config

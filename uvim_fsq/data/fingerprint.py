@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq.data.base import Source
+from uvim_fsq.data.listing import first_names
 from uvim_fsq.files import write_whole
 
 _THREADS = 16
@@ -53,7 +54,11 @@ class Fingerprint:
             "new": [name for name in new if name not in old],
             "changed": [name for name in old if name in new and old[name] != new[name]],
         }
-        parts = [f"{len(n)} {kind} ({_first(n)})" for kind, n in kinds.items() if n]
+        parts = [
+            f"{len(n)} {kind} ({first_names(n, _LISTED)})"
+            for kind, n in kinds.items()
+            if n
+        ]
         found = ", ".join(parts) or "the same in another order"
         return f"{self.count:,} examples then and {now.count:,} now: {found}"
 
@@ -99,7 +104,3 @@ def _escaped(name: str) -> str:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")

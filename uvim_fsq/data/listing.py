@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from uvim_fsq.data.images import HEIF_SUFFIXES, PICTURE_SUFFIXES
 
@@ -81,6 +82,16 @@ def counted(kinds: Counter[str]) -> str:
     shown = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(_KINDS_SHOWN))
     more = ", ..." if len(kinds) > _KINDS_SHOWN else ""
     return f"{total} {'entry' if total == 1 else 'entries'}: {shown}{more}"
+
+
+def first_names(names: Iterable[Any], count: int) -> str:
+    """The first names, for messages, and dots where there are more.
+
+    >>> first_names([1, 2, 3], 2)
+    '1, 2, ...'
+    """
+    names = list(names)
+    return ", ".join(map(str, names[:count])) + ", ..." * (len(names) > count)
 
 
 @functools.lru_cache(maxsize=1000)

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from uvim_fsq.data.folders.scan import cache_directory, cache_name, scan
 from uvim_fsq.data.images import PICTURE_SUFFIXES, read_image
 from uvim_fsq.data.listing import list_files
+from uvim_fsq.data.scan import cache_directory, cache_name, scan
 from uvim_fsq.errors import DataError
 from uvim_fsq.evaluation.coltran import PREPARATION, network_input, picture_pixels
 from uvim_fsq.evaluators.fid import FeatureStatistics
@@ -153,7 +153,11 @@ def pool_of_files(
     def check() -> None:
         files = {name: (path,) for name, path in zip(names, paths, strict=True)}
         cache_file = cache_directory(cache_dir) / cache_name("fid", folder)
-        _, problems = scan(files, lambda f: read_image(f[0]).shape[:2], cache_file)
+
+        def look(name: str) -> tuple[int, int]:
+            return read_image(files[name][0]).shape[:2]
+
+        _, problems = scan(files, look, cache_file)
         if problems:
             listed = "".join(f"\n  {text}" for text in [*problems.values()][:_LISTED])
             raise DataError(

@@ -14,7 +14,8 @@ from uvim_fsq.data.coco.format import (
     read_index,
     read_predictions,
 )
-from uvim_fsq.data.coco.png import count_pixels, read_ids, with_areas
+from uvim_fsq.data.coco.png import read_ids
+from uvim_fsq.data.segments import count_pixels, with_areas
 from uvim_fsq.errors import DataError
 from uvim_fsq.evaluators.panoptic import PanopticCounts, PanopticEvaluator, total
 from uvim_fsq.types import Category

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from uvim_fsq.data.coco.categories import COCO_CATEGORIES
+from uvim_fsq.data.categories import COCO_CATEGORIES
 from uvim_fsq.errors import ConfigError, WeightsError
 from uvim_fsq.fields import replace
 from uvim_fsq.quantizers.settings import VQConfig

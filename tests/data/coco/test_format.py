@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from uvim_fsq.data.coco.annotations import LARGEST_ID
 from uvim_fsq.data.coco.format import (
     CocoAnnotation,
     CocoImage,
@@ -17,13 +16,8 @@ from uvim_fsq.data.coco.format import (
     read_predictions,
     write_index,
 )
-from uvim_fsq.data.coco.png import (
-    check_ids,
-    count_pixels,
-    read_ids,
-    with_areas,
-    write_ids,
-)
+from uvim_fsq.data.coco.png import read_ids, write_ids
+from uvim_fsq.data.segments import LARGEST_ID, check_ids, count_pixels, with_areas
 from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.types import Category
 

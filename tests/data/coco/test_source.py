@@ -216,7 +216,7 @@ def spoil(root):
 
 
 def test_everything_wrong_is_named_at_once(dataset, monkeypatch):
-    from uvim_fsq.data.folders import parts as splits
+    from uvim_fsq.data import parts as splits
 
     reasons = spoil(dataset)
     monkeypatch.setattr(splits, "_LISTED", 20)

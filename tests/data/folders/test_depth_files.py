@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from uvim_fsq.data.folders.depth_files import depth_limit, read_stored_depth, to_metres
+from uvim_fsq.data.depth_files import depth_limit, read_stored_depth, to_metres
 from uvim_fsq.errors import BrokenFileError
 
 

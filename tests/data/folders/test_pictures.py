@@ -86,45 +86,6 @@ def test_without_parts_the_split_is_by_hash(album):
     assert sorted(train + validation) == ids(PictureFolder(album, "all"))
 
 
-def test_list_gives_the_pictures_and_their_order(album, tmp_path):
-    add(album, "train/x.jpg")
-    names = tmp_path / "list.txt"
-    names.write_text("007.png\r\n\r\ntrain/x.jpg\n003.png\n000.png\n", "utf-8")
-    listed = PictureFolder(album, file_list=names)
-    assert ids(listed) == ["007", "train/x", "003", "000"]
-    assert listed[2]["image"][0, 0, 0] == 3
-    assert ids(PictureFolder(album, "validation", file_list=str(names))) == ids(listed)
-
-
-def test_wrong_lines_of_a_list_are_named_at_once(album, tmp_path):
-    names = tmp_path / "list.txt"
-    names.write_text("007.png\nnone.png\n/007.png\n../album/008.png\n007.png\n")
-    with pytest.raises(DataError) as caught:
-        PictureFolder(album, "all", file_list=names, skip_broken=True)
-    message = str(caught.value).splitlines()
-    assert "4 of 5 lines are wrong" in message[0]
-    assert [line.split(":")[0].strip() for line in message[1:]] == [
-        "line 2, none.png",
-        "line 3, /007.png",
-        "line 4, ../album/008.png",
-        "line 5, 007.png",
-    ]
-    assert "no such file" in message[1] and "already" in message[4]
-    assert "expected a path below" in message[2] and "a path below" in message[3]
-
-
-def test_lists_that_cannot_be_read(album, tmp_path):
-    names = tmp_path / "list.txt"
-    with pytest.raises(DataError, match=r"list\.txt: the list cannot be read: No such"):
-        PictureFolder(album, file_list=names)
-    names.write_text("\n \n")
-    with pytest.raises(DataError, match="expected one path in each line, found none"):
-        PictureFolder(album, file_list=names)
-    names.write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(DataError, match="it is not UTF-8 text"):
-        PictureFolder(album, file_list=names)
-
-
 def test_grey_pictures_are_left_out_and_counted(album, caplog):
     add(album, "grey.png", saturation=0)
     add(album, "nearly.png", saturation=module.GREY_LEVELS)

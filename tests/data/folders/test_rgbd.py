@@ -236,9 +236,9 @@ def test_scan_is_remembered_until_a_file_changes(frames, cache, monkeypatch):
     looked = []
     from uvim_fsq.data.folders import rgbd as module
 
-    check = module._check_pair
+    read = module._read_pair
     monkeypatch.setattr(
-        module, "_check_pair", lambda files: looked.append(files) or check(files)
+        module, "_read_pair", lambda files: looked.append(files) or read(files)
     )
     assert (
         len(RgbdFolder(frames, "train")) + len(RgbdFolder(frames, "validation")) == 20

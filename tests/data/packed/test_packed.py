@@ -159,9 +159,7 @@ def test_all_parts_in_one(parts, packed):
 
 
 def stored(path, number):
-    return Records(path, "train")._read(
-        path / "train-00000-of-00003.array_record", 0, number
-    )
+    return Records(path, "train")._records[number]
 
 
 def test_jpeg_files_are_copied_as_they_are(parts, packed, tmp_path):
@@ -210,9 +208,8 @@ def test_folders_name_the_files_to_copy(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("UVIM_FSQ_CACHE", str(tmp_path / "cache"))
     source = a_folder_of(kind, tmp_path / "data")
     path = pack({"train": source}, tmp_path / "packed")
-    shard = path / "train-00000-of-00001.array_record"
     for i in range(2):
-        record = Records(path)._read(shard, 0, i)
+        record = Records(path)._records[i]
         assert source.image_file(i).read_bytes() in record
         assert_same(Records(path)[i], source[i])
 

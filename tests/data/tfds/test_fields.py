@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from uvim_fsq.data.coco.categories import COCO_CATEGORIES
+from uvim_fsq.data.categories import COCO_CATEGORIES
 from uvim_fsq.data.tfds.fields import category_ids
 from uvim_fsq.data.tfds.source import TfdsSource
 from uvim_fsq.errors import DataError

@@ -6,6 +6,7 @@ import pytest
 from uvim_fsq.data.tfds.imagenet_lists import interleaved_order, write_lists
 from uvim_fsq.data.tfds.source import TfdsSource
 from uvim_fsq.errors import DataError
+from uvim_fsq.evaluation.listed import listed_indices
 
 tfds = pytest.importorskip("tensorflow_datasets")
 tf = pytest.importorskip("tensorflow")
@@ -79,5 +80,6 @@ def test_lists_are_not_cut_short_and_not_overwritten(tfds_data, tmp_path):
     with pytest.raises(DataError, match="is not overwritten"):
         write_lists(tmp_path, place, count=12)
     assert len(first.read_text().splitlines()) == 13
-    source = TfdsSource(IMAGENET, place, "validation", file_list=first)
-    assert source.file_name(2) == first.read_text().splitlines()[2]
+    source = TfdsSource(IMAGENET, place, "validation")
+    rows = listed_indices(source, str(first))
+    assert source.file_name(rows[2]) == first.read_text().splitlines()[2]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from uvim_fsq.data.base import Source
-from uvim_fsq.data.coco.categories import COCO_CATEGORIES
+from uvim_fsq.data.categories import COCO_CATEGORIES
 from uvim_fsq.data.tfds.source import TfdsSource
 from uvim_fsq.errors import BrokenFileError, DataError
 
@@ -248,28 +248,6 @@ def test_threads_and_copies_read_the_same(read_tfds, file_format):
                     strict=True,
                 ):
                     same(one, other)
-
-
-def test_a_list_chooses_examples_and_their_order(read_tfds, tmp_path):
-    names = tmp_path / "names.txt"
-    whole = read_tfds(IMAGENET, "validation")
-    rows = {whole.example_id(i): i for i in range(len(whole))}
-    lines = [whole.file_name(30), whole.example_id(4), ""]  # with ending and without
-    names.write_text("\n".join(lines))
-    for _ in range(2):  # the second time from the cache
-        source = read_tfds(IMAGENET, "validation", file_list=names)
-        assert [source.example_id(i) for i in range(len(source))] == [
-            line.removesuffix(".JPEG") for line in lines[:2]
-        ]
-        for i in range(2):
-            same(source[i], whole[rows[source.example_id(i)]])
-    with pytest.raises(IndexError):
-        source[2]
-    names.write_text("ILSVRC2012_val_00000007.JPEG\nother.JPEG\n")
-    with pytest.raises(DataError, match=r"1 are not among the 40 .*\(other\)"):
-        read_tfds(IMAGENET, "validation", file_list=names)
-    with pytest.raises(DataError, match="cannot be read"):
-        read_tfds(IMAGENET, "validation", file_list=tmp_path / "none.txt")
 
 
 def test_fields_that_are_not_asked_for_are_not_read(read_tfds):

@@ -18,16 +18,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from uvim_fsq.data.coco.annotations import (
-    ImageId,
-    Segment,
-    by_image,
-    categories,
-    file_name,
-    read_json,
-    segments,
-    whole,
-)
+from uvim_fsq.data.categories import categories
+from uvim_fsq.data.coco.annotations import ImageId, by_image, file_name, segments
+from uvim_fsq.data.entries import read_json, whole
+from uvim_fsq.data.segments import Segment
 from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.files import write_whole
 from uvim_fsq.types import Category, Int

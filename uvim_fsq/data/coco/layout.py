@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from uvim_fsq.data.folders.parts import Split, contents, find_parts
+from uvim_fsq.data.parts import Split, contents, find_parts
 from uvim_fsq.errors import DataError
 
 _log = logging.getLogger(__name__)

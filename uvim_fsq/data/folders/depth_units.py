@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from uvim_fsq.data.folders.parts import refuse
+from uvim_fsq.data.parts import refuse
 from uvim_fsq.errors import DataError
 
 _COLUMNS = ("name", "units_per_metre")
@@ -23,7 +23,7 @@ def find_index(folder: Path) -> Path | None:
 
 def says_units(index: Path) -> bool:
     """Whether a table has the columns of units; other tables lie in folders too."""
-    return _header(_lines(index))[1] is not None
+    return _has_columns(_table(index)[1])
 
 
 def read_units(
@@ -36,6 +36,12 @@ def read_units(
     ending of one of its files and their folder. Raises `DataError` for another table, for values that are
     no positive numbers, for two units of one name, and for names that no example has.
     """
+    head, rows = _table(index)
+    if not _has_columns(rows):
+        raise DataError(
+            f"{index}: expected a header with the columns {' and '.join(_COLUMNS)}, found "
+            f"{head[:_SHOWN]!r}; mend it, or move the file away if it is not about units"
+        )
     known = {
         spelling: example
         for example, paths in files.items()
@@ -43,62 +49,46 @@ def read_units(
     }
     units: dict[str, float | None] = {}
     problems = []
-    for line, name, value in _rows(index):
-        example = known.get(_plain(name))
-        unit = None
-        if example is None:
-            problems.append(f"line {line}, {name!r}: no frame has this name")
+    for row in rows:
+        name, value = (row[column].strip() for column in _COLUMNS)
+        if not name and not value:
             continue
-        if value:
-            unit = _number(value)
-            if unit is None:
-                problems.append(
-                    f"line {line}, {name}: units_per_metre is {value!r}, expected a positive number "
-                    f"from {LEAST_UNITS:g} to {MOST_UNITS:g}"
-                )
+        where = f"line {rows.line_num + 1}, "
+        example = known.get(_plain(name))
+        if example is None:
+            problems.append(f"{where}{name!r}: no frame has this name")
+            continue
+        unit = _number(value) if value else None
+        if value and unit is None:
+            problems.append(
+                f"{where}{name}: units_per_metre is {value!r}, expected a positive number "
+                f"from {LEAST_UNITS:g} to {MOST_UNITS:g}"
+            )
         if units.get(example, unit) != unit:
-            problems.append(f"line {line}, {name}: it has another unit further up")
+            problems.append(f"{where}{name}: it has another unit further up")
         units[example] = unit
-    rows = "row" if len(problems) == 1 else "rows"
-    refuse(index, problems, f"{rows} cannot be used; mend or remove them")
+    what = "row" if len(problems) == 1 else "rows"
+    refuse(index, problems, f"{what} cannot be used; mend or remove them")
     return units
 
 
-def _rows(index: Path) -> list[tuple[int, str, str]]:
-    """Line number, name and unit of every row that is not empty."""
-    lines = _lines(index)
-    separator, places = _header(lines)
-    if places is None:
-        raise DataError(
-            f"{index}: expected a header with the columns {' and '.join(_COLUMNS)}, found "
-            f"{''.join(lines[:1])[:_SHOWN]!r}; mend it, or move the file away if it is not about units"
-        )
-    rows = []
-    reader = csv.reader(lines[1:], delimiter=separator)
-    for cells in reader:
-        cells += [""] * (max(places) + 1 - len(cells))
-        name, value = (cells[place].strip() for place in places)
-        if name or value:
-            rows.append((reader.line_num + 1, name, value))
-    return rows
-
-
-def _lines(index: Path) -> list[str]:
+def _table(index: Path) -> tuple[str, csv.DictReader]:
+    """The first line, and the rows below it; what it has most of stands between cells."""
     try:
-        return index.read_text("utf-8-sig").splitlines()
+        lines = index.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise DataError(f"{index}: it cannot be read: {reason}") from error
-
-
-def _header(lines: list[str]) -> tuple[str, list[int] | None]:
-    """What stands between cells, and the places of our columns; None if one is not there once."""
     head = lines[0] if lines else ""
     separator = max(",;\t", key=head.count)
-    header = [_column(c) for c in next(csv.reader([head], delimiter=separator), [])]
-    if any(header.count(column) != 1 for column in _COLUMNS):
-        return separator, None
-    return separator, [header.index(column) for column in _COLUMNS]
+    columns = [_column(c) for c in next(csv.reader([head], delimiter=separator), [])]
+    rows = csv.DictReader(lines[1:], columns, restval="", delimiter=separator)
+    return head, rows
+
+
+def _has_columns(rows: csv.DictReader) -> bool:
+    names = [str(name) for name in rows.fieldnames or ()]
+    return all(names.count(column) == 1 for column in _COLUMNS)
 
 
 def _column(cell: str) -> str:

@@ -8,31 +8,21 @@ from typing import Any
 import numpy as np
 
 from uvim_fsq.data.base import Source
-from uvim_fsq.data.fingerprint import file_sizes
-from uvim_fsq.data.folders.parts import (
+from uvim_fsq.data.depth_files import to_metres
+from uvim_fsq.data.folder_source import FolderSource
+from uvim_fsq.data.folders.rgbd import RgbdFolder
+from uvim_fsq.data.images import one_line
+from uvim_fsq.data.listing import say_once
+from uvim_fsq.data.parts import (
     Split,
     SplitBy,
     check_folder,
-    check_split,
-    choose_ids,
     contents,
-    find_parts,
     folder_of,
-    is_part_name,
-    report,
-    say_beside,
+    part_of,
 )
-from uvim_fsq.data.folders.rgbd import RgbdFolder
-from uvim_fsq.data.folders.scan import (
-    Files,
-    cache_directory,
-    cache_name,
-    files_fingerprint,
-    scan,
-)
-from uvim_fsq.data.listing import list_files, say_once
 from uvim_fsq.errors import BrokenFileError, DataError
-from uvim_fsq.types import Category, Float, UInt8
+from uvim_fsq.types import Float, UInt8
 
 _ARCHIVE = "nyudepthv2"
 _SUFFIXES = (".h5", ".hdf5")
@@ -40,54 +30,35 @@ _LAYOUT = f"{_ARCHIVE}/{{train,val}}/<scene>/<frame>.h5"
 _EITHER_LAYOUT = f"rgb/ and depth/, here or in train/ and validation/, or {_LAYOUT}"
 
 
-class NyuH5Folder:
+class NyuH5Folder(FolderSource):
     """Frames in HDF5 files, `nyudepthv2/{train,val}/<scene>/<frame>.h5`.
 
     A file holds the datasets `rgb`, uint8 of shape (3, h, w), and `depth`, floats of shape (h, w)
     in metres, where 0, negative, NaN and infinite are missing. `path` is the folder
     `nyudepthv2`, the one that holds it, or one of its parts.
 
-    The parts are the split (`validation/`, `val/` or `test/`). Without a validation part, a scene
-    goes to validation if a hash of its name falls below `validation_fraction`: frames of one
-    scene are much alike, so they stay together. Where there is one scene alone, its frames
-    are divided so.
-
-    At construction every file is read once, which is remembered below `cache_dir`; what is
-    wrong is one `DataError`, or with `skip_broken` left out and named in `skipped`. Needs h5py,
-    which reads one file at a time: some 80 compressed frames a second, however many cores.
+    Parts, splits and broken files are as of `FolderSource`; frames of one scene are much alike, so they
+    stay together. Where there is one scene alone, its frames are divided. Needs h5py, which reads one
+    file at a time: some 80 compressed frames a second, however many cores.
 
     Example: `NyuH5Folder("data/nyudepthv2", "validation")[0]["depth"].max()` is the largest depth
     of the first validation frame, in metres.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        split: Split = "train",
-        validation_fraction: float = 0.1,
-        skip_broken: bool = False,
-        cache_dir: str | Path | None = None,
-    ):
+    kind = "h5"
+    layout = _LAYOUT
+
+    def _find(self, split: Split) -> bool:
         _import_h5py()
-        self.path = Path(path).expanduser()
-        check_split(split)
-        check_folder(self.path, _LAYOUT)
         if (self.path / _ARCHIVE).is_dir():
             self.path = self.path / _ARCHIVE
-        parts, hashed = find_parts(self.path, split)
-        say_beside(self.path)
-        problems: list[str] = []
-        self._files: dict[str, Files] = {}
-        for part in parts:
-            listing = list_files(part, _SUFFIXES)
-            listing.say()
-            problems += listing.problems
-            for below, file in listing.files.items():
-                name = "" if part == self.path else f"{part.name}/"
-                name += below.with_suffix("").as_posix()
+        parts, hashed = self._parts(split)
+        for prefix, part in parts:
+            for below, file in self._list(part, _SUFFIXES):
+                name = prefix + below.with_suffix("").as_posix()
                 if name in self._files:
                     other = self._files[name][0].name
-                    problems.append(f"{file}: another file, {other}, has its name")
+                    self.skipped.append(f"{file}: another file, {other}, has its name")
                 else:
                     self._files[name] = (file,)
         if not self._files:
@@ -95,82 +66,43 @@ class NyuH5Folder:
                 f"{self.path}: expected {_LAYOUT}, found no .h5 file among "
                 f"{contents(self.path)}"
             )
-        cache_file = cache_directory(cache_dir) / cache_name("h5", self.path)
-        self._sizes, broken = scan(self._files, _check_frame, cache_file)
-        self.skipped: list[str] = [*problems, *broken.values()]
-        """One sentence for each frame that was left out."""
-        report(self.path, self.skipped, len(self._files) + len(problems), skip_broken)
-        fraction = validation_fraction if hashed else None
-        self._ids = choose_ids(self.path, list(self._sizes), split, fraction, folder_of)
+        return hashed
 
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """None: depth has no classes."""
-        return ()
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """`image` uint8 (h w 3), `depth` float32 (h w) in metres with 0 missing, and `id`."""
-        name = self._ids[index]
+    def _read(self, name: str) -> dict[str, Any]:
         image, depth = read_frame(self._files[name][0])
-        return {"image": image, "depth": depth, "id": name}
+        return {"image": image, "depth": depth}
 
-    def reference(self, index: int) -> dict[str, Any]:
-        """The example, which has its original size, and its `size` (height, width)."""
-        return {**self[index], "size": self._sizes[self._ids[index]]}
-
-    def fingerprint(self) -> str:
-        """Differs where the files do."""
-        return files_fingerprint({n: self._files[n] for n in self._ids})
-
-    def example_id(self, index: int) -> str:
-        """The frame's path without its ending, as `train/kitchen_0004/00051`."""
-        return self._ids[index]
-
-    def stamp(self, index: int) -> tuple[str, str]:
-        """Its id, and the size of its file."""
-        name = self._ids[index]
-        return name, file_sizes(self._files[name])
+    def _group(self, name: str) -> str:
+        return folder_of(name)
 
 
 def open_depth_folder(
     path: str | Path,
     split: Split = "train",
     units_per_metre: float | None = None,
-    validation_fraction: float = 0.1,
-    skip_broken: bool = False,
-    cache_dir: str | Path | None = None,
     split_by: SplitBy = "folder",
+    **options: Any,
 ) -> Source:
     """A folder with depth, of whichever layout it is: `NyuH5Folder` or `RgbdFolder`.
 
     `rgb/` makes it the second, else files .h5 make it the first, which hold metres, and whose scenes
-    always stay together. Raises `DataError` for a folder of neither layout.
+    always stay together. `options` are those of `FolderSource`. Raises `DataError` for a folder of
+    neither layout.
     """
     folder = Path(path).expanduser()
     check_folder(folder, _EITHER_LAYOUT)
-    places = [folder, *(part for part in folder.iterdir() if is_part_name(part.name))]
-    if not any((place / "rgb").is_dir() for place in places) and _holds_h5(folder):
-        if units_per_metre is not None:
-            raise DataError(
-                f"{folder}: its .h5 files hold metres, so leave --data.units-per-metre out"
-            )
-        if split_by == "file":
-            say_once(
-                f"{folder}: frames of one scene in .h5 files stay together all the same"
-            )
-        return NyuH5Folder(folder, split, validation_fraction, skip_broken, cache_dir)
-    return RgbdFolder(
-        folder,
-        split,
-        units_per_metre,
-        validation_fraction,
-        skip_broken,
-        cache_dir,
-        split_by,
-    )
+    places = [folder, *(part for part in folder.iterdir() if part_of(part.name))]
+    if any((place / "rgb").is_dir() for place in places) or not _holds_h5(folder):
+        return RgbdFolder(folder, split, units_per_metre, split_by=split_by, **options)
+    if units_per_metre is not None:
+        raise DataError(
+            f"{folder}: its .h5 files hold metres, so leave --data.units-per-metre out"
+        )
+    if split_by == "file":
+        say_once(
+            f"{folder}: frames of one scene in .h5 files stay together all the same"
+        )
+    return NyuH5Folder(folder, split, **options)
 
 
 def read_frame(
@@ -186,10 +118,7 @@ def read_frame(
         _refuse(path, "rgb", "uint8 of shape (3, h, w)", rgb)
     if not np.issubdtype(depth.dtype, np.floating) or depth.shape != rgb.shape[1:]:
         _refuse(path, "depth", f"floats in metres of shape {rgb.shape[1:]}", depth)
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinite: missing
-        metres = depth.astype(np.float32)
-    metres = np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(0))
-    return np.ascontiguousarray(rgb.transpose(1, 2, 0)), metres
+    return np.ascontiguousarray(rgb.transpose(1, 2, 0)), to_metres(depth)
 
 
 def _import_h5py() -> Any:
@@ -216,10 +145,8 @@ def _open(path: str | Path) -> Iterator[Any]:
     except BrokenFileError:
         raise
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise BrokenFileError(
-            path, f"it is not HDF5, or it is damaged ({reason})"
-        ) from error
+        reason = f"it is not HDF5, or it is damaged ({one_line(str(error))})"
+        raise BrokenFileError(path, reason) from error
 
 
 def _dataset(path: str | Path, file: Any, name: str) -> np.ndarray:
@@ -241,8 +168,3 @@ def _holds_h5(folder: Path) -> bool:
     """Whether there is an .h5 file in the folder or up to three folders below it."""
     patterns = (f"{'*/' * depth}*{end}" for depth in range(5) for end in _SUFFIXES)
     return any(next(folder.glob(pattern), None) for pattern in patterns)
-
-
-def _check_frame(files: Files) -> tuple[int, int]:
-    height, width = read_frame(files[0])[1].shape
-    return height, width

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from uvim_fsq.data.folders.depth_files import DEPTH_SUFFIXES, ONLY_DEPTH_SUFFIXES
+from uvim_fsq.data.depth_files import DEPTH_SUFFIXES, ONLY_DEPTH_SUFFIXES
 from uvim_fsq.data.images import PICTURE_SUFFIXES
-from uvim_fsq.data.listing import Listing, list_files
+from uvim_fsq.data.listing import Listing, first_names, list_files
 
 _IMAGE_WORDS = frozenset(
     "rgb rgbs color colors colour colours image images img imgs photo photos picture pictures".split()
@@ -109,16 +109,13 @@ def _by_role(listing: Listing) -> tuple[Files, Files]:
             depths[below] = file
         elif role == "image":
             images[below] = file
-            if any(
-                _IMAGE_WORDS & set(words(part)) for part in below.with_suffix("").parts
-            ):
+            if _IMAGE_WORDS.intersection(_words_of_path(below)):
                 named[below] = file
         else:
             listing.passed[f"named with {role}"] += 1
     if named and len(named) < len(images):
-        listing.passed["images without rgb, color or image in their path"] += len(
-            images
-        ) - len(named)
+        others = len(images) - len(named)
+        listing.passed["images without rgb, color or image in their path"] += others
         images = named
     return images, depths
 
@@ -129,7 +126,7 @@ def _role(below: PurePosixPath) -> str:
     first = below.parts[0].lower()
     if len(below.parts) > 1 and first in ("rgb", "depth"):
         return "image" if first == "rgb" else "depth"  # whatever lies in there
-    in_path = [word for part in below.with_suffix("").parts for word in words(part)]
+    in_path = _words_of_path(below)
     if not (_DEPTH_WORDS & set(in_path) or suffix in ONLY_DEPTH_SUFFIXES):
         return "image" if suffix in PICTURE_SUFFIXES else suffix
     in_name = words(below.stem)
@@ -139,6 +136,10 @@ def _role(below: PurePosixPath) -> str:
     if odd or suffix not in DEPTH_SUFFIXES:
         return odd[0] if odd else f"depth and the ending {suffix}"
     return "depth"
+
+
+def _words_of_path(below: PurePosixPath) -> list[str]:
+    return [word for part in below.with_suffix("").parts for word in words(part)]
 
 
 def _match(
@@ -193,7 +194,5 @@ def _without_words(below: PurePosixPath, own: frozenset[str]) -> str:
 
 
 def _named(files: Files, what: str) -> str:
-    shown = ", ".join(map(str, list(files)[:3])) + (", ..." if len(files) > 3 else "")
-    return f"{len(files)} {what}{'' if len(files) == 1 else 's'}" + (
-        f" ({shown})" if files else ""
-    )
+    shown = f" ({first_names(files, 3)})" if files else ""
+    return f"{len(files)} {what}{'' if len(files) == 1 else 's'}{shown}"

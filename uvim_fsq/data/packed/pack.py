@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from uvim_fsq.data.base import Source
-from uvim_fsq.data.packed.record import Changes, make_record, source_fingerprint
+from uvim_fsq.data.images import one_line
+from uvim_fsq.data.packed.changes import Changes, make_record, source_fingerprint
 from uvim_fsq.data.packed.source import (
     FORMAT,
     FORMAT_VERSION,
@@ -26,6 +27,7 @@ from uvim_fsq.data.packed.source import (
     import_array_record,
 )
 from uvim_fsq.errors import DataError
+from uvim_fsq.files import write_text
 
 SHARD_LENGTH = 4096
 """Examples in a file: some hundred megabytes of JPEG with labels."""
@@ -207,7 +209,7 @@ def _writing() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        raise OSError(" ".join(str(error).split())) from error
+        raise OSError(one_line(str(error))) from error
 
 
 def _has_length(file: Path, length: int) -> bool:
@@ -215,6 +217,4 @@ def _has_length(file: Path, length: int) -> bool:
 
 
 def _write_json(file: Path, content: Any) -> None:
-    temporary = file.with_name(f"{file.name}.part")
-    temporary.write_text(json.dumps(content, allow_nan=False), "utf-8")
-    os.replace(temporary, file)
+    write_text(file, json.dumps(content, allow_nan=False))

@@ -5,27 +5,21 @@ A packed folder is what `uvim_fsq.data.packed.pack` makes:
     index.json                                what is in it, see `read_index`
     train-00000-of-00002.array_record  ...    the examples of the part `train`, in order
     validation-00000-of-00001.array_record
-
-A record is one example: four bytes with the length of its header (little-endian), the header as JSON,
-and the bytes of its arrays. A picture that was a JPEG file is still that file's bytes; every other
-array is stored as it lies in memory, and the ArrayRecord file compresses it. That reads several
-times as fast as PNG at about the same size.
 """
 
 import bisect
 import importlib
 import itertools
 import json
-import math
-import threading
-from collections.abc import Mapping
 from operator import index as as_index
 from pathlib import Path
 from typing import Any, SupportsIndex
 
 import cv2
-import numpy as np
 
+from uvim_fsq.data.images import one_line
+from uvim_fsq.data.packed.record import decode_record
+from uvim_fsq.data.parts import check_split
 from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.files import name_problem
 from uvim_fsq.types import Category
@@ -34,11 +28,6 @@ INDEX_NAME = "index.json"
 FORMAT = "uvim_fsq records"
 FORMAT_VERSION = 1
 PARTS = ("train", "validation")
-
-_ALIGNMENT = 8
-# Of one record at a time: nothing is read ahead.
-_READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
-_READER_BUFFER = 32768
 
 
 class Records:
@@ -55,9 +44,8 @@ class Records:
     """
 
     def __init__(self, path: str | Path, split: str = "train"):
-        if split not in (*PARTS, "all"):
-            raise ValueError(f"split must be train, validation or all, got {split!r}")
-        self._module = import_array_record()
+        check_split(split)
+        import_array_record()
         self.path = Path(path).expanduser()
         index = read_index(self.path)
         parts = list(index["parts"]) if split == "all" else [split]
@@ -76,8 +64,7 @@ class Records:
         _check_shards(self.path, self._shards)
         counts = [shard["count"] for shard in self._shards]
         self._starts = list(itertools.accumulate(counts, initial=0))
-        self._readers: dict[int, Any] = {}
-        self._lock = threading.Lock()
+        self._records = _open(self.path, self._shards)
 
     @property
     def categories(self) -> tuple[Category, ...]:
@@ -91,7 +78,7 @@ class Records:
         """The example as it was packed: `image`, the labels, `id`."""
         number, shard, row = self._locate(index)
         path = self.path / self._shards[shard]["file"]
-        record = self._read(path, shard, row)
+        record = self._read(number, path, row)
         try:
             example = decode_record(record)
         except (ValueError, KeyError, TypeError, cv2.error) as error:
@@ -127,29 +114,12 @@ class Records:
         shard = bisect.bisect_right(self._starts, number) - 1
         return number, shard, number - self._starts[shard]
 
-    def _read(self, path: Path, shard: int, row: int) -> bytes:
+    def _read(self, number: int, path: Path, row: int) -> bytes:
         try:
-            with self._lock:
-                reader = self._readers.get(shard)
-                if reader is None:
-                    reader = self._readers[shard] = self._module.ArrayRecordReader(
-                        str(path),
-                        options=_READER_OPTIONS,
-                        file_reader_buffer_size=_READER_BUFFER,
-                    )
-            # Any number of threads may read through one reader at a time.
-            return reader.read([row])[0]
+            return self._records[number]
         except (RuntimeError, ValueError, IndexError) as error:
-            reason = f"record {row} cannot be read: {' '.join(str(error).split())}"
+            reason = f"record {row} cannot be read: {one_line(str(error))}"
             raise BrokenFileError(path, reason) from error
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_readers": {}, "_lock": None, "_module": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._module = import_array_record()
-        self._lock = threading.Lock()
 
 
 def import_array_record() -> Any:
@@ -161,6 +131,15 @@ def import_array_record() -> Any:
             "packed datasets need the package array-record, which cannot be imported "
             f"({error}): pip install array-record"
         ) from error
+
+
+def _open(path: Path, shards: list[dict[str, Any]]) -> Any:
+    """The records of all files in a row; a file is opened when one of its records is asked for."""
+    from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+    files = [f"{path / shard['file']}[0:{shard['count']}]" for shard in shards]
+    # One record at a time: no threads of the reader's own.
+    return ArrayRecordDataSource(files, {"max_parallelism": "0"}) if files else []
 
 
 def read_index(path: Path) -> dict[str, Any]:
@@ -211,63 +190,3 @@ def _check_shards(path: Path, shards: list[dict[str, Any]]) -> None:
         raise DataError(
             f"{path} is not whole: {'; '.join(problems)}; copy or pack it again"
         )
-
-
-def encode_record(
-    values: Mapping[str, Any], jpegs: Mapping[str, bytes] | None = None
-) -> bytes:
-    """One record of an example: arrays, and whatever JSON can hold.
-
-    `jpegs` are files to store in place of an array of the same name.
-    """
-    header: dict[str, Any] = {"values": {}, "arrays": {}}
-    parts = []
-    for name, value in values.items():
-        if jpegs and name in jpegs:
-            header["arrays"][name] = ["jpeg", len(jpegs[name])]
-            parts.append(jpegs[name])
-        elif isinstance(value, np.ndarray):
-            stored = value.astype(value.dtype.newbyteorder("<"), copy=False)
-            header["arrays"][name] = [stored.dtype.str, list(stored.shape)]
-            parts.append(stored.tobytes())
-        else:
-            header["values"][name] = value
-    text = json.dumps(
-        header, default=_number, separators=(",", ":"), allow_nan=False
-    ).encode()
-    text += b" " * (-(len(text) + 4) % _ALIGNMENT)
-    padded = [part + bytes(-len(part) % _ALIGNMENT) for part in parts]
-    return b"".join([len(text).to_bytes(4, "little"), text, *padded])
-
-
-def decode_record(record: bytes) -> dict[str, Any]:
-    """The example that `encode_record` was given, in arrays of its own."""
-    start = 4 + int.from_bytes(record[:4], "little")
-    header = json.loads(record[4:start])
-    example: dict[str, Any] = {}
-    for name, (kind, shape) in header["arrays"].items():
-        if kind == "jpeg":
-            data = np.frombuffer(record, np.uint8, shape, start)
-            example[name] = decode_jpeg(data)
-            length = shape
-        else:
-            flat = np.frombuffer(record, np.dtype(kind), math.prod(shape), start)
-            example[name] = flat.reshape(shape).copy()
-            length = flat.nbytes
-        start += length + -length % _ALIGNMENT
-    return example | header["values"]
-
-
-def decode_jpeg(data: np.ndarray) -> np.ndarray:
-    """RGB uint8 (h w 3) of a JPEG file's bytes (uint8), turned as its EXIF entry says."""
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise ValueError("a picture is not a JPEG, or is damaged")
-    return image
-
-
-def _number(value: Any) -> Any:
-    """NumPy's numbers as Python's, for JSON."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} cannot be stored in a record")

@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import cv2
 import numpy as np
 
-from uvim_fsq.data.coco import annotations
-from uvim_fsq.data.coco.categories import COCO_CATEGORIES
-from uvim_fsq.data.folders.depth_files import depth_limit, to_metres
+from uvim_fsq.data.categories import (
+    COCO_CATEGORIES,
+    check_categories,
+    read_categories,
+)
+from uvim_fsq.data.depth_files import depth_limit, to_metres
 from uvim_fsq.data.images import PICTURE_SUFFIXES
+from uvim_fsq.data.segments import ids_of_colours
 from uvim_fsq.errors import DataError
 from uvim_fsq.types import Category, Int, Shaped
 
@@ -85,11 +88,9 @@ def choose_categories(
 ) -> tuple[Category, ...]:
     """The classes as given, from a JSON with COCO's `categories`, or as known."""
     if isinstance(categories, str | Path):
-        path = Path(categories).expanduser()
-        entries = annotations.read_json(path, ("categories",))["categories"]
-        return annotations.categories(entries)
+        return read_categories(Path(categories).expanduser())
     if categories is not None:
-        annotations.check_categories(categories)
+        check_categories(categories)
         return tuple(categories)
     if name == "coco/2017_panoptic":
         return COCO_CATEGORIES
@@ -141,9 +142,7 @@ def to_segment_ids(panoptic: Shaped[np.ndarray, "..."]) -> Int[np.ndarray, "h w"
             "expected segment ids as integers (h, w) or as colours uint8 (h, w, 3), found "
             f"{panoptic.dtype} of shape {panoptic.shape}"
         )
-    # Four bytes R, G, B, 255 are one little-endian integer.
-    rgba = cv2.cvtColor(np.ascontiguousarray(panoptic), cv2.COLOR_RGB2RGBA)
-    return rgba.view("<i4")[..., 0] & 0xFFFFFF
+    return ids_of_colours(panoptic)
 
 
 def to_segments(

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from uvim_fsq.data.coco.png import check_ids
+from uvim_fsq.data.images import one_line
+from uvim_fsq.data.segments import check_ids
+from uvim_fsq.data.tfds.facts import FACTS
 from uvim_fsq.data.tfds.fields import KNOWN_FIELDS
 from uvim_fsq.data.tfds.prepared import (
     default_data_dir,
@@ -25,48 +27,6 @@ from uvim_fsq.data.tfds.source import TfdsSource
 from uvim_fsq.errors import DataError
 
 Say = Callable[[str], None]
-
-
-class Facts(NamedTuple):
-    """What is known of a published dataset before it is there; sizes in 10^9 bytes."""
-
-    unpacked: float
-    prepared: float
-    counts: dict[str, int]
-    urls: tuple[str, ...] = ()
-    """Archives that are downloaded."""
-    manual: tuple[str, ...] = ()
-    """Archives that one can only get by hand."""
-    page: str = ""
-    """Where a person gets those."""
-
-
-_COCO = "http://images.cocodataset.org"
-FACTS = {
-    "nyu_depth_v2": Facts(
-        unpacked=35,
-        prepared=80,
-        counts={"train": 47_584, "validation": 654},
-        urls=("http://datasets.lids.mit.edu/fastdepth/data/nyudepthv2.tar.gz",),
-    ),
-    "coco/2017_panoptic": Facts(
-        unpacked=22,
-        prepared=22,
-        counts={"train": 118_287, "validation": 5_000},
-        urls=(
-            f"{_COCO}/zips/train2017.zip",
-            f"{_COCO}/zips/val2017.zip",
-            f"{_COCO}/annotations/panoptic_annotations_trainval2017.zip",
-        ),
-    ),
-    "imagenet2012": Facts(
-        unpacked=0,
-        prepared=157,
-        counts={"train": 1_281_167, "validation": 50_000},
-        manual=("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"),
-        page="https://image-net.org/download-images",
-    ),
-}
 
 
 def prepare(
@@ -124,7 +84,7 @@ def _builder(name: str, place: Path) -> Any:
         return tfds.builder(name, data_dir=place)
     except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
         raise DataError(
-            f"TFDS cannot build {name}: {_one_line(error)}; names are as in "
+            f"TFDS cannot build {name}: {_reason(error)}; names are as in "
             f"{', '.join(FACTS)}, data of your own are built with `tfds build "
             "--file_format=array_record`"
         ) from error
@@ -183,28 +143,22 @@ def _check_space(
     if facts is None:
         say(f"how much space {name} needs is not known")
         return
-    archives = [builder.url_infos[url] for url in facts.urls]
-    names = [
-        info.filename
-        if (manual / info.filename).exists()
-        else resource.get_dl_fname(url, info.checksum)
-        for url, info in zip(facts.urls, archives, strict=True)
-    ]
     here = {path.name for folder in (manual, downloads) for path in folder.rglob("*")}
-    download = 0.0
-    for info, kept in zip(archives, names, strict=True):
+    download, unpacked = 0.0, 0.0
+    for url in facts.urls:
+        info = builder.url_infos[url]
+        kept = info.filename
+        if not (manual / kept).exists():
+            kept = resource.get_dl_fname(url, info.checksum)
         if kept not in here:
             say(f"to download: {info.filename} ({info.size / 1e9:.1f} GB)")
             download += info.size / 1e9
-    done = [any(path.endswith(f".{kept}") for path in here) for kept in names]
-    unpacked = 0.0 if all(done) else facts.unpacked
+        if not any(name.endswith(f".{kept}") for name in here):
+            unpacked = facts.unpacked
     needs = {place: facts.prepared, downloads: download + unpacked}
-    disks: dict[int, tuple[Path, float]] = {}
+    if place.stat().st_dev == downloads.stat().st_dev:
+        needs = {place: sum(needs.values())}
     for path, need in needs.items():
-        device = path.stat().st_dev
-        first, sum_so_far = disks.get(device, (path, 0.0))
-        disks[device] = (first, sum_so_far + need)
-    for path, need in disks.values():
         free = shutil.disk_usage(path).free / 1e9
         say(f"needs up to {need:.0f} GB in {path}, where {free:.0f} GB are free")
         if free < need:
@@ -232,11 +186,11 @@ def _run(name: str, builder: Any, manual: Path, downloads: Path, say: Say) -> No
     except NonMatchingChecksumError as error:
         raise DataError(
             f"an archive of {name} is not the published one, or not all of it: remove it "
-            f"and get it again ({_one_line(error)})"
+            f"and get it again ({_reason(error)})"
         ) from error
     except Exception as error:  # whatever TFDS, its builders and the network raise
         raise DataError(
-            f"{name} could not be prepared ({type(error).__name__}: {_one_line(error)}); "
+            f"{name} could not be prepared ({type(error).__name__}: {_reason(error)}); "
             f"archives that were downloaded stay in {downloads}, others can be put into "
             f"{manual} under their own names; then start this again"
         ) from error
@@ -272,5 +226,5 @@ def _check_result(folder: Path, manual: Path, say: Say) -> None:
         say(f"{split}: {info.splits[split].num_examples:,} examples")
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _reason(error: Exception) -> str:
+    return one_line(str(error))[:300]

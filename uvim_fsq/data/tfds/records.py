@@ -6,36 +6,29 @@ of that (4 bytes), the data, and a checksum of the data (4 bytes). Checksums are
 """
 
 import hashlib
+import io
 import json
 import logging
 import os
 import resource
-import tempfile
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 
+from uvim_fsq.data.images import one_line
+from uvim_fsq.data.scan import keep
 from uvim_fsq.errors import BrokenFileError, DataError
-from uvim_fsq.types import Int, Shaped
+from uvim_fsq.types import Int
 
 _log = logging.getLogger(__name__)
 _LENGTH_BYTES, _CHECKSUM_BYTES = 8, 4
 _FRAME_BYTES = _LENGTH_BYTES + 2 * _CHECKSUM_BYTES
-
-
-@runtime_checkable
-class RawRecords(Protocol):
-    """Serialized examples by position."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> bytes: ...
 
 
 class Piece(NamedTuple):
@@ -81,10 +74,8 @@ def find_pieces(info: Any, split: str) -> list[Piece]:
     return pieces
 
 
-def open_records(
-    file_format: str, pieces: Sequence[Piece], cache_dir: Path
-) -> RawRecords:
-    """The records of the pieces; every file is there and holds as many as it should."""
+def open_records(file_format: str, pieces: Sequence[Piece], cache_dir: Path) -> Any:
+    """The serialized examples of the pieces, by position; every file is there and holds as many as it should."""
     missing = [piece.path for piece in pieces if not piece.path.is_file()]
     if missing:
         raise BrokenFileError(
@@ -102,7 +93,7 @@ def open_records(
     )
 
 
-def _open_array_records(pieces: Sequence[Piece]) -> RawRecords:
+def _open_array_records(pieces: Sequence[Piece]) -> Any:
     from array_record.python import array_record_data_source as data_source
     from array_record.python.array_record_module import ArrayRecordReader
 
@@ -145,14 +136,7 @@ class TfRecords:
     def __init__(self, pieces: Sequence[Piece], cache_dir: Path):
         self._pieces = list(pieces)
         self._ends = list(accumulate(piece.take for piece in pieces))
-        offsets = remembered(
-            "offsets",
-            pieces,
-            cache_dir,
-            lambda: np.concatenate(list(map(_scan, pieces))),
-        )
-        cuts = np.cumsum([piece.length + 1 for piece in pieces])[:-1]
-        self._offsets = np.split(offsets, cuts)
+        self._offsets = _offsets(pieces, cache_dir)
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -177,32 +161,28 @@ def locate(ends: Sequence[int], index: int) -> tuple[int, int]:
     return number, index - (ends[number - 1] if number else 0)
 
 
-def remembered(
-    kind: str,
-    pieces: Sequence[Piece],
-    cache_dir: Path,
-    compute: Callable[[], Shaped[np.ndarray, "n"]],
-) -> Shaped[np.ndarray, "n"]:
-    """What `compute` finds in the files of the pieces, computed again only if a file changed."""
+def _offsets(pieces: Sequence[Piece], cache_dir: Path) -> list[Int[np.ndarray, "n"]]:
+    """Where the records of each piece's file begin and the last one ends, remembered."""
     stats = [piece.path.stat() for piece in pieces]
-    stamps = [[each.st_size, each.st_mtime_ns] for each in stats]
-    places = [[str(p.path.resolve()), p.skip, p.take] for p in pieces]
-    digest = hashlib.sha256(json.dumps(places, allow_nan=False).encode()).hexdigest()[
-        :16
-    ]
-    cache_file = cache_dir / f"tfds-{kind}-{digest}.npz"
+    stamps = json.dumps([[each.st_size, each.st_mtime_ns] for each in stats])
+    places = json.dumps([[str(p.path.resolve()), p.skip, p.take] for p in pieces])
+    digest = hashlib.sha256(places.encode()).hexdigest()[:16]
+    cache_file = cache_dir / f"tfds-offsets-{digest}.npz"
+    cuts = np.cumsum([piece.length + 1 for piece in pieces])[:-1]
     try:
         with cache_file.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            if str(kept["stamps"]) == json.dumps(stamps, allow_nan=False):
-                return kept["values"]
+            if str(kept["stamps"]) == stamps:
+                return np.split(kept["values"], cuts)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         pass  # there is none, or not a whole one
     count = sum(piece.length for piece in pieces)
     if count > 10_000:
-        _log.info("reading %s of %d examples, once", kind, count)
-    values = compute()
-    _keep(cache_file, stamps=json.dumps(stamps, allow_nan=False), values=values)
-    return values
+        _log.info("looking up the places of %d examples, once", count)
+    offsets = np.concatenate(list(map(_scan, pieces)))
+    archive = io.BytesIO()
+    np.savez(archive, stamps=stamps, values=offsets)
+    keep(cache_file, archive.getvalue())
+    return np.split(offsets, cuts)
 
 
 def _scan(piece: Piece) -> Int[np.ndarray, "n"]:
@@ -227,24 +207,7 @@ def _check_count(piece: Piece, number: int) -> None:
 
 
 def _damaged(reason: str) -> str:
-    text = " ".join(reason.split())
     return (
-        f"{text}; copy the file again, or remove the folder and prepare the data again"
+        f"{one_line(reason)}; copy the file again, or remove the folder and prepare the data "
+        "again"
     )
-
-
-def _keep(cache_file: Path, **arrays: Any) -> None:
-    """Write under a temporary name and rename; what cannot be kept is computed again."""
-    temporary = None
-    try:
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=cache_file.parent, prefix=".tfds-", suffix=".npz", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            np.savez(file, **arrays)
-        os.replace(temporary, cache_file)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        _log.warning("what was read is not kept for the next run: %s", error)

@@ -1,17 +1,14 @@
 """Datasets that TFDS prepared, read at random without TensorFlow."""
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from uvim_fsq.data.coco.png import count_pixels, with_areas
-from uvim_fsq.data.folders.scan import cache_directory
-from uvim_fsq.data.images import to_rgb_uint8
+from uvim_fsq.data.images import one_line, to_rgb_uint8
+from uvim_fsq.data.scan import cache_directory
+from uvim_fsq.data.segments import count_pixels, with_areas
 from uvim_fsq.data.tfds.fields import (
     category_ids,
     choose_categories,
@@ -27,9 +24,9 @@ from uvim_fsq.data.tfds.prepared import (
     load_info,
     plain_name,
 )
-from uvim_fsq.data.tfds.records import find_pieces, locate, open_records, remembered
+from uvim_fsq.data.tfds.records import Piece, find_pieces, locate, open_records
 from uvim_fsq.errors import DataError
-from uvim_fsq.types import Category, Int
+from uvim_fsq.types import Category
 
 
 class TfdsSource:
@@ -44,9 +41,6 @@ class TfdsSource:
     `segments/id`, `segments/category`, `segments/iscrowd` and `segments/area` name; the last two may
     lack. Labels of a TFDS `ClassLabel` become category ids: COCO's own for COCO, else those of
     `categories`, which may be a JSON with a list of that name as in COCO's files.
-
-    `file_list` is a text file with one file name (or id) in each line: it takes these examples of the
-    split alone, in its order.
 
     TensorFlow is not needed and not imported. For TFRecord files an index is built the first time
     and kept below `cache_dir`. At construction all files are there and hold as many examples as
@@ -66,7 +60,6 @@ class TfdsSource:
         fields: Mapping[str, str] | None = None,
         categories: Sequence[Category] | str | Path | None = None,
         units_per_metre: float | None = None,
-        file_list: str | Path | None = None,
         cache_dir: str | Path | None = None,
     ):
         if units_per_metre is not None and not units_per_metre > 0:
@@ -91,9 +84,6 @@ class TfdsSource:
         self._ends = list(accumulate(piece.take for piece in self._pieces))
         cache = cache_directory(cache_dir)
         self._records = open_records(info.file_format.value, self._pieces, cache)
-        self._rows = np.arange(self._ends[-1])
-        if file_list is not None:
-            self._rows = self._listed(Path(file_list), cache)
 
     @property
     def categories(self) -> tuple[Category, ...]:
@@ -106,12 +96,12 @@ class TfdsSource:
         return [piece.take for piece in self._pieces]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._ends[-1]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`image` uint8 (h w 3), `id`, and what labels there are, see `uvim_fsq.types.Example`."""
-        row, fields = self._row(index), self._fields
-        values = self._decode(row, self._features)
+        fields = self._fields
+        values = self._decode(index, self._features)
         try:
             example = {"image": to_rgb_uint8(values[fields["image"]])}
             if "depth" in fields:
@@ -123,8 +113,8 @@ class TfdsSource:
                 example |= {"panoptic": ids, "segments": segments}
             _check_sizes(example)
         except (ValueError, TypeError, IndexError) as error:
-            raise DataError(f"{self._where(row)}: {error}") from error
-        return {**example, "id": without_ending(self._name(row, values))}
+            raise DataError(f"{self._where(index)}: {error}") from error
+        return {**example, "id": without_ending(self._name(index, values))}
 
     def reference(self, index: int) -> dict[str, Any]:
         """The example, which has its original size, and its `size` (height, width).
@@ -133,11 +123,8 @@ class TfdsSource:
         """
         example = self[index]
         if "panoptic" in example:
-            counts, where = (
-                count_pixels(example["panoptic"]),
-                self._where(self._row(index)),
-            )
-            with_areas(example["segments"], counts, where)
+            counts = count_pixels(example["panoptic"])
+            with_areas(example["segments"], counts, self._where(index))
         return {**example, "size": example["image"].shape[:2]}
 
     def example_id(self, index: int) -> str:
@@ -146,79 +133,39 @@ class TfdsSource:
 
     def stamp(self, index: int) -> tuple[str, str]:
         """Its split and its place in there; the dataset with its version, and the file."""
-        number, place = locate(self._ends, self._row(index))
-        piece = self._pieces[number]
+        piece, place = self._place(index)
         name = f"{piece.split}/{piece.start + place:06d}"
         return name, f"{self._version} {piece.path.name}"
 
     def file_name(self, index: int) -> str:
         """The same with the ending of a picture, where the data have it."""
-        return self._read_name(self._row(index))
-
-    def _listed(self, file_list: Path, cache_dir: Path) -> Int[np.ndarray, "n"]:
-        """The rows of the examples that a list names, in its order."""
-        try:
-            lines = file_list.expanduser().read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{file_list}: the list cannot be read: {error}") from error
-        wanted = [without_ending(line.strip()) for line in lines if line.strip()]
-        count = self._ends[-1]
-        kind = "names-" + self._fields.get("id", "").replace("/", "-")
-        names = remembered(
-            kind,
-            self._pieces,
-            cache_dir,
-            lambda: np.array([self._read_name(row) for row in range(count)]),
-        )
-        known = [without_ending(str(name)) for name in names]
-        rows = {name: row for row, name in enumerate(known)}
-        counts = Counter(known)
-        if several := [name for name in wanted if counts[name] > 1]:
-            raise DataError(
-                f"{file_list}: {len(several)} of {len(wanted)} names are those of several examples "
-                f"({', '.join(several[:3])}): the data do not tell them apart"
-            )
-        lacking = [name for name in wanted if name not in rows]
-        if lacking or not wanted:
-            raise DataError(
-                f"{file_list} lists {len(wanted)} examples, of which {len(lacking)} are not "
-                f"among the {count} of the split ({', '.join(lacking[:3])}); expected one file "
-                "name of an example in each line"
-            )
-        return np.array([rows[name] for name in wanted])
-
-    def _row(self, index: int) -> int:
-        if not 0 <= index < len(self._rows):
-            raise IndexError(f"example {index} of {len(self._rows)}")
-        return int(self._rows[index])
-
-    def _read_name(self, row: int) -> str:
         if self._name_feature is None:
-            return self._name(row, {})
-        return self._name(row, self._decode(row, self._name_feature))
+            return self._name(index, {})
+        return self._name(index, self._decode(index, self._name_feature))
 
-    def _name(self, row: int, values: Mapping[str, Any]) -> str:
+    def _name(self, index: int, values: Mapping[str, Any]) -> str:
         if "id" in self._fields:
             value = values[self._fields["id"]]
             return value.decode() if isinstance(value, bytes) else str(value)
-        number, place = locate(self._ends, row)
-        piece = self._pieces[number]
-        return f"{piece.split}/{piece.start + place:06d}"
+        return self.stamp(index)[0]
 
-    def _decode(self, row: int, features: Any) -> dict[str, Any]:
-        record = self._records[row]
+    def _decode(self, index: int, features: Any) -> dict[str, Any]:
+        where, record = self._where(index), self._records[index]
         try:
             return features.deserialize_example_np(record)
         except Exception as error:  # whatever the decoders of TFDS raise
-            reason = " ".join(str(error).split())[:200]
             raise DataError(
-                f"{self._where(row)}: it cannot be decoded ({reason}); prepare the data "
-                "again from a good download"
+                f"{where}: it cannot be decoded ({one_line(str(error))[:200]}); prepare the "
+                "data again from a good download"
             ) from error
 
-    def _where(self, row: int) -> str:
-        number, place = locate(self._ends, row)
-        piece = self._pieces[number]
+    def _place(self, index: int) -> tuple[Piece, int]:
+        """The file that holds an example, and which of those taken from it that is."""
+        number, place = locate(self._ends, index)
+        return self._pieces[number], place
+
+    def _where(self, index: int) -> str:
+        piece, place = self._place(index)
         return f"{piece.path}, example {piece.skip + place}"
 
 

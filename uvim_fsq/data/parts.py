@@ -8,11 +8,11 @@ itself, or the folder that it lies in: frames of one video are much alike, and s
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from uvim_fsq.data.listing import lost_folder, say_once
+from uvim_fsq.data.listing import first_names, lost_folder, say_once
 from uvim_fsq.errors import DataError
 
 Split = Literal["train", "validation", "all"]
@@ -78,41 +78,27 @@ def find_parts(
     return both, True  # only train/: validation is a share of it
 
 
-def is_part_name(name: str) -> bool:
-    """Whether a folder's name is that of a part.
-
-    >>> is_part_name("Train"), is_part_name("val2017"), is_part_name("trains")
-    (True, True, False)
-    """
-    return any(_plain(name) in names for names in PART_NAMES.values())
-
-
 def part_of(name: str) -> str | None:
     """The split that a folder of this name holds; None for other names.
 
-    >>> part_of("Valid"), part_of("kitchen")
-    ('validation', None)
+    >>> part_of("Valid"), part_of("val2017"), part_of("trains")
+    ('validation', 'validation', None)
     """
     return next((p for p, names in PART_NAMES.items() if _plain(name) in names), None)
 
 
-def _places(path: Path, names: Sequence[str]) -> list[Path]:
+def _places(path: Path, names: Sequence[str]) -> Iterator[Path]:
     """Where the parts of these names would be, the likeliest first."""
     entries = sorted(path.iterdir())
-    places = []
     for name in names:
-        places += [path / name]
-        places += [e for e in entries if _plain(e.name) == name and e.name != name]
-    return [_through_lost_link(place) for place in places]
-
-
-def _through_lost_link(place: Path) -> Path:
-    """The folder that a part named by a link which became a text file led to; others as they are."""
-    target = lost_folder(place)
-    if target is None:
-        return place
-    say_once(f"{place}: a link that copying made text of: followed to {target}")
-    return target
+        spelt = [e for e in entries if _plain(e.name) == name and e.name != name]
+        for place in (path / name, *spelt):
+            target = lost_folder(place)
+            if target is not None:
+                say_once(
+                    f"{place}: a link that copying made text of: followed to {target}"
+                )
+            yield target or place
 
 
 def _plain(name: str) -> str:
@@ -140,7 +126,7 @@ def say_beside(path: Path, is_part: Callable[[Path], bool] = Path.is_dir) -> Non
 def say_deeper_parts(path: Path, ids: Iterable[str]) -> None:
     """Log that there are folders named like parts where none are looked for."""
     names = {name for each in ids for name in each.split("/")[:-1]}
-    deeper = sorted(name for name in names if is_part_name(name))
+    deeper = sorted(name for name in names if part_of(name))
     if any(part_of(name) == "validation" for name in deeper):
         say_once(
             f"{path}: {', '.join(f'{name}/' for name in deeper)} lie deeper in it, and the split is by "
@@ -151,18 +137,17 @@ def say_deeper_parts(path: Path, ids: Iterable[str]) -> None:
 def contents(path: Path) -> str:
     """The first names in a folder, for messages."""
     names = sorted(entry.name for entry in path.iterdir())
-    shown = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
-    return shown or "nothing"
+    return first_names(names, _LISTED) or "nothing"
 
 
 def report(path: Path, problems: Sequence[str], count: int, skip_broken: bool) -> None:
     """Refuse the examples that have problems, or log that they are left out."""
-    if not skip_broken:
-        advice = "mend or remove them, or leave them out with --skip-broken"
-        refuse(path, problems, f"of {count} examples cannot be used; {advice}")
-    if problems:
+    if problems and skip_broken:
         what = f"left out {len(problems)} of {count} examples"
         say_once(f"{path}: {what}:{_first(problems)}")
+    else:
+        advice = "mend or remove them, or leave them out with --skip-broken"
+        refuse(path, problems, f"of {count} examples cannot be used; {advice}")
 
 
 def refuse(path: Path, problems: Sequence[str], what: str) -> None:
@@ -172,16 +157,14 @@ def refuse(path: Path, problems: Sequence[str], what: str) -> None:
 
 
 def _first(problems: Sequence[str]) -> str:
-    shown = "".join(f"\n  {_shown(problem)}" for problem in problems[:_LISTED])
+    """Sentences in which names of files can neither break the line nor steer a terminal."""
+
+    def plain(text: str) -> str:
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+    shown = "".join(f"\n  {plain(problem)}" for problem in problems[:_LISTED])
     more = len(problems) - _LISTED
     return shown + (f"\n  and {more} more" if more > 0 else "")
-
-
-def _shown(problem: str) -> str:
-    """A sentence in which names of files can neither break the line nor steer a terminal."""
-    if problem.isprintable():
-        return problem
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in problem)
 
 
 def folder_of(name: str, part: str = "") -> str:
@@ -205,26 +188,24 @@ def choose_ids(
 ) -> list[str]:
     """The ids of the split: all of them, or by hash where a `fraction` is given.
 
-    Raises `DataError` if none is left.
+    Validation is where the hash of the group is below `fraction`; neither side stays empty where there
+    are two examples. Raises `DataError` if none is left.
     """
-    chosen = ids if fraction is None else _hash_split(path, ids, split, fraction, group)
-    if not chosen:
+    count = len(ids)
+    if fraction is not None:
+        held_out = _held_out(path, ids, fraction, group)
+        ids = [name for name in ids if (name in held_out) == (split == "validation")]
+    if not ids:
         raise DataError(
-            f"{path}: the part {split!r} is empty, of {len(ids)} usable "
+            f"{path}: the part {split!r} is empty, of {count} usable "
             "examples in all; it needs at least one"
         )
-    return chosen
+    return ids
 
 
-def _hash_split(
-    path: Path,
-    ids: list[str],
-    split: Split,
-    fraction: float,
-    group: Callable[[str], str],
-) -> list[str]:
-    """Validation is where the hash of the group is below `fraction`; neither side stays empty."""
-
+def _held_out(
+    path: Path, ids: list[str], fraction: float, group: Callable[[str], str]
+) -> set[str]:
     def place(name: str) -> float:
         return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
 
@@ -242,4 +223,4 @@ def _hash_split(
             f"{path}: held out for validation {len(held_out)} of {len(ids)} examples, kept together by "
             f"folder or name: {len(validation)} of {len(groups)} groups"
         )
-    return [name for name in ids if (name in held_out) == (split == "validation")]
+    return held_out

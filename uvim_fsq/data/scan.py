@@ -1,20 +1,20 @@
-"""One look at every file of a dataset before it is used, remembered between runs.
+"""One look at every example of a dataset before it is used, remembered between runs.
 
 What was found good is kept in a small JSON file and looked at again only if a file's name, size or
-modification time changed. Files that were not good are looked at every time.
+modification time changed. Examples that were not good are looked at every time.
 """
 
 import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from uvim_fsq.errors import DataError
+from uvim_fsq.files import write_whole
 
 _log = logging.getLogger(__name__)
 _VERSION = 2
@@ -26,46 +26,40 @@ Files = tuple[Path, ...]
 
 def scan(
     files: Mapping[str, Files],
-    check: Callable[[Files], tuple[int, int]],
+    check: Callable[[str], tuple[int, int]],
     cache_file: Path,
 ) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
-    """Check every example's files; return the sizes of the good and the problems of the others.
+    """Check every example; return the sizes of the good and the problems of the others.
 
-    `check` returns height and width, or raises `DataError` with the problem as its message. Both
-    results are keyed by example id, in the order of `files`.
+    `check` is given an example's id and returns height and width, or raises `DataError` with the
+    problem as its message. Both results are keyed by id, in the order of `files`.
     """
     cached = _read(cache_file)
     stamps = {name: _stamp(paths) for name, paths in files.items()}
-    sizes: dict[str, tuple[int, int]] = {}
-    problems: dict[str, str] = {}
-    todo = []
-    for name in files:
-        entry = cached.get(name)
-        if entry is not None and entry[0] == stamps[name]:
-            sizes[name] = (int(entry[1]), int(entry[2]))
-        else:
-            todo.append(name)
+    entries = {n: e for n, e in cached.items() if e[0] == stamps.get(n, e[0])}
+    todo = [name for name in files if name not in entries]
     if len(todo) > 200:
         _log.info("checking the files of %d examples, once", len(todo))
 
     def look(name: str) -> tuple[int, int] | str:
         try:
-            return check(files[name])
+            return check(name)
         except DataError as error:
             return str(error)
 
+    problems: dict[str, str] = {}
     with ThreadPoolExecutor() as pool:
         for name, found in zip(todo, pool.map(look, todo), strict=True):
             if isinstance(found, str):
                 problems[name] = found
             else:
-                sizes[name] = found
+                entries[name] = [stamps[name], *found]
     # Examples of the dataset that are not asked for now stay remembered.
-    entries = {name: entry for name, entry in cached.items() if name not in files}
-    entries |= {name: [stamps[name], *size] for name, size in sizes.items()}
     if entries != cached:
-        _write(cache_file, entries)
-    return {name: sizes[name] for name in files if name in sizes}, problems
+        text = json.dumps({"version": _VERSION, "entries": entries}, allow_nan=False)
+        keep(cache_file, text.encode())
+    sizes = {n: (int(entries[n][1]), int(entries[n][2])) for n in files if n in entries}
+    return sizes, problems
 
 
 def cache_directory(given: str | Path | None = None) -> Path:
@@ -111,19 +105,9 @@ def _read(cache_file: Path) -> dict[str, list]:
         return {}
 
 
-def _write(cache_file: Path, entries: dict[str, list]) -> None:
-    """Write under a temporary name and rename, so that no reader ever sees half a file."""
-    text = json.dumps({"version": _VERSION, "entries": entries}, allow_nan=False)
-    temporary = None
+def keep(cache_file: Path, content: bytes) -> None:
+    """Write what can be computed again; a warning where that fails."""
     try:
-        cache_file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=cache_file.parent, prefix=".scan-", delete=False, encoding="utf-8"
-        ) as file:
-            temporary = Path(file.name)
-            file.write(text)
-        os.replace(temporary, cache_file)
+        write_whole(cache_file, content)
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        _log.warning("the result of the scan is not kept for the next run: %s", error)
+        _log.warning("what was read is not kept for the next run: %s", error)
