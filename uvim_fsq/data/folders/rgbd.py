@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from uvim_fsq.data.depth_files import depth_limit, read_stored_depth, to_metres
+from uvim_fsq.data.depth_files import depth_of, read_stored_depth
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.folder_source import ImageFileSource
 from uvim_fsq.data.folders.depth_units import find_index, read_units, says_units
@@ -103,10 +103,7 @@ class RgbdFolder(ImageFileSource):
         Where it is stored in 16 bits, `depth_limit` says how many metres its largest number is.
         """
         image, values = _read_pair(self._files[name])
-        unit = self._unit_of(name)
-        example = {"image": image, "depth": to_metres(values, unit)}
-        limit = depth_limit(values.dtype, unit)
-        return example if limit is None else {**example, "depth_limit": limit}
+        return {"image": image, **depth_of(values, self._unit_of(name))}
 
     def _check(self, name: str) -> tuple[int, int]:
         picture, file = self._files[name]

@@ -54,10 +54,11 @@ class Records:
                 f"{self.path} was packed without a part {missing[0]!r}; it has "
                 f"{', '.join(index['parts'])}"
             )
-        self._categories = tuple(
+        self.categories = tuple(
             Category(row["id"], row["name"], row["isthing"], tuple(row["color"]))
             for row in index["categories"]
         )
+        """The classes of panoptic labels, without void; empty where there are none."""
         chosen = [index["parts"][part] for part in parts]
         self._ids: list[str] = [name for part in chosen for name in part["ids"]]
         self._shards: list[dict[str, Any]] = [s for p in chosen for s in p["shards"]]
@@ -65,11 +66,6 @@ class Records:
         counts = [shard["count"] for shard in self._shards]
         self._starts = list(itertools.accumulate(counts, initial=0))
         self._records = _open(self.path, self._shards)
-
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """The classes of panoptic labels, without void; empty where there are none."""
-        return self._categories
 
     def __len__(self) -> int:
         return len(self._ids)
