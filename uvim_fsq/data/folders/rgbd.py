@@ -130,14 +130,14 @@ def _check_found(part: Path, pairs: Pairs) -> None:
     """Refuse a folder that has no pairs at all, saying what lies there."""
     if pairs.files:
         return
-    if pairs.images.startswith("0") and pairs.depths.startswith("0"):
+    if not pairs.found:
         both = role_folders(part)
         what = f"{both[0]} and {both[1]} hold" if both else f"{part} holds"
         raise DataError(
             f"{what} no images and no depth maps: expected {_LAYOUT}, found {contents(part)}"
         )
     raise DataError(
-        f"{part}: found {pairs.images} and {pairs.depths}, none of which belong together: expected "
+        f"{part}: found {pairs.found}, none of which belong together: expected "
         f"{_LAYOUT}, and one name for both files of a frame"
     )
 
