@@ -6,6 +6,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from uvim_fsq.data.base import locate
 from uvim_fsq.data.errors import DataError
 from uvim_fsq.data.images import one_line, to_rgb_uint8
 from uvim_fsq.data.scan import cache_directory
@@ -25,7 +26,7 @@ from uvim_fsq.data.tfds.prepared import (
     load_info,
     plain_name,
 )
-from uvim_fsq.data.tfds.records import Piece, find_pieces, locate, open_records
+from uvim_fsq.data.tfds.records import Piece, find_pieces, open_records
 from uvim_fsq.types import Category
 
 
