@@ -13,7 +13,7 @@ from uvim_fsq.runs import job
 from uvim_fsq.runs import train as train_module
 from uvim_fsq.runs.directory import RunDirectory, tree_hash
 from uvim_fsq.runs.train import train
-from uvim_fsq.settings import replace
+from uvim_fsq.settings import ScenesConfig, replace
 from uvim_fsq.training.checkpoint import Checkpoints
 from uvim_fsq.training.hooks import HookError
 from uvim_fsq.training.signals import Interrupted
@@ -82,7 +82,7 @@ class Watched:
 @pytest.fixture
 def while_validating(monkeypatch):
     """`while_validating(n, action)`, for the trainings that follow; what was read is returned."""
-    build, read = train_module.build_source, []
+    build, read = ScenesConfig.open, []
 
     def prepare(number, action):
         def watched(settings, part):
@@ -94,7 +94,7 @@ def while_validating(monkeypatch):
             return source
 
         read.clear()
-        monkeypatch.setattr(train_module, "build_source", watched)
+        monkeypatch.setattr(ScenesConfig, "open", watched)
         return read
 
     return prepare

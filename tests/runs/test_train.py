@@ -288,7 +288,7 @@ def test_a_missing_model_is_found_before_data_are_prepared(
     def prepare(*arguments):
         raise AssertionError("data were prepared first")
 
-    monkeypatch.setattr("uvim_fsq.runs.train.build_source", prepare)
+    monkeypatch.setattr(type(tiny_config.data), "open", prepare)
     gone = str(tmp_path / "gone")
     with pytest.raises(ConfigError, match="gone"):
         if what == "stage1":

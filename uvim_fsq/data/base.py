@@ -1,5 +1,6 @@
 """What the loader and the evaluators ask of a dataset."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,3 +30,16 @@ class Source(Protocol):
     def reference(self, index: int, /) -> Mapping[str, Any]: ...
 
     def example_id(self, index: int, /) -> str: ...
+
+
+def locate(ends: Sequence[int], index: int) -> tuple[int, int]:
+    """The file that holds an example, and its row there; `ends` are running totals of rows.
+
+    >>> locate([2, 5], 3)
+    (1, 1)
+    """
+    count = ends[-1] if ends else 0
+    if not 0 <= index < count:
+        raise IndexError(f"example {index} of {count}")
+    number = bisect_right(ends, index)
+    return number, index - (ends[number - 1] if number else 0)

@@ -6,12 +6,11 @@ files of categories propose.
 
 import colorsys
 import json
-import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from uvim_fsq.data.entries import flag, integer, read_json, text, whole
+from uvim_fsq.data.entries import flag, integer, read_json, text, whole, wrong
 from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.types import Category
 
@@ -125,8 +124,6 @@ def _category(entry: Any) -> Category:
         color = [round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.65, 0.9)]
     rgb = [integer(c) for c in color] if isinstance(color, list) else []
     if len(rgb) != 3 or not all(c is not None and 0 <= c <= 255 for c in rgb):
-        raise DataError(
-            f"`color` of {what} must be RGB from 0 to 255, found {reprlib.repr(color)}"
-        )
+        raise wrong(f"`color` of {what}", "RGB from 0 to 255", color)
     red, green, blue = (c or 0 for c in rgb)
     return Category(number, text(entry, "name", what), isthing, (red, green, blue))

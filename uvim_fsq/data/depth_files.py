@@ -6,6 +6,7 @@ where nothing else is said. A unit that is given holds for both.
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -63,6 +64,15 @@ def depth_limit(dtype: np.dtype, units_per_metre: float | None = None) -> float 
         return None
     largest = np.array([[np.iinfo(np.uint16).max]], np.uint16)
     return float(to_metres(largest, units_per_metre)[0, 0])
+
+
+def depth_of(
+    values: Shaped[np.ndarray, "h w"], units_per_metre: float | None = None
+) -> dict[str, Any]:
+    """Of an example, `depth` in metres, and its `depth_limit` where it is stored in 16 bits."""
+    limit = depth_limit(values.dtype, units_per_metre)
+    depth = {"depth": to_metres(values, units_per_metre)}
+    return depth if limit is None else {**depth, "depth_limit": limit}
 
 
 def unit_of(dtype: np.dtype, units_per_metre: float | None) -> float:

@@ -40,7 +40,7 @@ def read_json(path: str | Path, lists: Sequence[str]) -> dict[str, Any]:
 def get(entry: Any, key: str, what: str) -> Any:
     """`entry[key]`."""
     if not isinstance(entry, dict):
-        raise DataError(f"{what} must be an object, found {reprlib.repr(entry)}")
+        raise wrong(what, "an object", entry)
     if key not in entry:
         raise DataError(f"{what} lacks `{key}`: it has {', '.join(entry) or 'nothing'}")
     return entry[key]
@@ -52,9 +52,7 @@ def whole(entry: Any, key: str, what: str, least: int, largest: int | None = Non
     number = integer(value)
     if number is None or number < least or (largest is not None and number > largest):
         fitting = f"at least {least}" if largest is None else f"{least} to {largest}"
-        raise DataError(
-            f"`{key}` of {what} must be a whole number, {fitting}, found {reprlib.repr(value)}"
-        )
+        raise wrong(f"`{key}` of {what}", f"a whole number, {fitting}", value)
     return number
 
 
@@ -63,9 +61,7 @@ def flag(entry: Any, key: str, what: str) -> int:
     value = get(entry, key, what)
     number = int(value) if isinstance(value, bool) else integer(value)
     if number not in (0, 1):
-        raise DataError(
-            f"`{key}` of {what} must be 0 or 1, found {reprlib.repr(value)}"
-        )
+        raise wrong(f"`{key}` of {what}", "0 or 1", value)
     return number
 
 
@@ -73,11 +69,14 @@ def text(entry: Any, key: str, what: str) -> str:
     """`entry[key]`, a string that can be shown."""
     value = get(entry, key, what)
     if not isinstance(value, str) or has_controls(value):
-        raise DataError(
-            f"`{key}` of {what} must be a string without control characters, found "
-            f"{reprlib.repr(value)}"
-        )
+        expected = "a string without control characters"
+        raise wrong(f"`{key}` of {what}", expected, value)
     return value
+
+
+def wrong(what: str, expected: str, found: Any) -> DataError:
+    """The error of a value that is not as it must be."""
+    return DataError(f"{what} must be {expected}, found {reprlib.repr(found)}")
 
 
 def integer(value: Any) -> int | None:

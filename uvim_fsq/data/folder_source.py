@@ -46,6 +46,8 @@ class FolderSource:
     """Of the file that remembers what was looked at."""
     layout: ClassVar[str]
     """What the folder should hold, for messages."""
+    categories: tuple[Category, ...] = ()
+    """The classes of panoptic labels; none of other ones."""
 
     def __init__(
         self,
@@ -70,11 +72,6 @@ class FolderSource:
         fraction = validation_fraction if hashed else None
         ids = self._usable()
         self._ids = choose_ids(self.path, ids, split, fraction, self._group)
-
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """The classes of panoptic labels; none of other ones."""
-        return ()
 
     def __len__(self) -> int:
         return len(self._ids)

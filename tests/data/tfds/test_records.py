@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from uvim_fsq.data.base import locate
 from uvim_fsq.data.tfds import records as tfds_records
 from uvim_fsq.data.tfds.prepared import default_data_dir, find_prepared
-from uvim_fsq.data.tfds.records import Piece, TfRecords, locate, open_records
+from uvim_fsq.data.tfds.records import Piece, TfRecords, open_records
 from uvim_fsq.errors import BrokenFileError, DataError
 
 

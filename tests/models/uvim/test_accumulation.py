@@ -144,7 +144,7 @@ def test_everything_together(tmp_path, stage, variant, dtype, tolerance):
             "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PLATFORMS": "cpu",
-            "PYTHONPATH": str(_PROGRAM.parents[2]),
+            "PYTHONPATH": str(_PROGRAM.parents[3]),
         },
         stderr=subprocess.PIPE,
         text=True,

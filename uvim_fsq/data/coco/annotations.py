@@ -1,10 +1,9 @@
 """The images and annotations of COCO's panoptic JSON, entry by entry."""
 
-import reprlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from uvim_fsq.data.entries import flag, get, integer, whole
+from uvim_fsq.data.entries import flag, get, integer, whole, wrong
 from uvim_fsq.data.segments import LARGEST_ID, Segment
 from uvim_fsq.errors import DataError
 from uvim_fsq.files import name_problem
@@ -19,9 +18,7 @@ def image_id(entry: Any, key: str, what: str) -> ImageId:
     if number is not None and (not isinstance(value, str) or str(number) == value):
         return number
     if not isinstance(value, str):
-        raise DataError(
-            f"`{key}` of {what} must be a number or a string, found {reprlib.repr(value)}"
-        )
+        raise wrong(f"`{key}` of {what}", "a number or a string", value)
     return value
 
 
@@ -74,9 +71,7 @@ def segments(
     """
     entries = get(entry, "segments_info", what)
     if not isinstance(entries, list):
-        raise DataError(
-            f"`segments_info` of {what} must be a list, found {reprlib.repr(entries)}"
-        )
+        raise wrong(f"`segments_info` of {what}", "a list", entries)
     found: dict[int, Segment] = {}
     for part in entries:
         number = whole(part, "id", f"a segment of {what}", 1, LARGEST_ID)

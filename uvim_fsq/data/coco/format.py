@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +46,27 @@ class CocoAnnotation:
     segments: list[Segment]
 
 
-@dataclass(frozen=True)
+@dataclass
 class CocoIndex:
     """What a JSON says; pictures and annotations by image id, in the order of the file."""
 
     categories: tuple[Category, ...]
-    images: dict[ImageId, CocoImage]
-    annotations: dict[ImageId, CocoAnnotation]
-    problems: dict[ImageId, str]
+    images: dict[ImageId, CocoImage] = field(default_factory=dict)
+    annotations: dict[ImageId, CocoAnnotation] = field(default_factory=dict)
+    problems: dict[ImageId, str] = field(default_factory=dict)
     """What is wrong with single pictures or annotations, which are then not among the others."""
-    doubled: list[str]
+    doubled: list[str] = field(default_factory=list)
     """The segments with several entries that contradict each other, of which the last counts."""
+
+    def annotate(self, entries: list[Any]) -> None:
+        """Take in the annotations of a JSON."""
+        known = frozenset(each.id for each in self.categories)
+
+        def make(entry: Any, what: str) -> CocoAnnotation:
+            listed = segments(entry, what, known, self.doubled)
+            return CocoAnnotation(file_name(entry, what), listed)
+
+        self.annotations = by_image(entries, "image_id", make, self.problems)
 
     def say_doubled(self, path: str | Path) -> None:
         """Warn of such segments, of the JSON at `path`."""
@@ -77,12 +87,12 @@ def read_index(path: str | Path, for_images: bool = True) -> CocoIndex:
     """
     lists = ("images", "annotations", "categories")
     content = read_json(path, lists if for_images else lists[1:])
-    problems: dict[ImageId, str] = {}
-    doubled: list[str] = []
     with _naming(path):
-        known = categories(content["categories"])
-        images = by_image(content.get("images", []), "id", _image, problems)
-        annotations = _annotations(content["annotations"], known, problems, doubled)
+        index = CocoIndex(categories(content["categories"]))
+        listed = content.get("images", [])
+        index.images = by_image(listed, "id", _image, index.problems)
+        index.annotate(content["annotations"])
+    images, annotations, problems = index.images, index.annotations, index.problems
     for name in annotations.keys() - images.keys() if for_images else ():
         problems.setdefault(
             name,
@@ -91,7 +101,7 @@ def read_index(path: str | Path, for_images: bool = True) -> CocoIndex:
     for found in (images, annotations):
         for name in problems.keys() & found.keys():
             del found[name]
-    return CocoIndex(known, images, annotations, problems, doubled)
+    return index
 
 
 def read_predictions(path: str | Path, known: Sequence[Category]) -> CocoIndex:
@@ -100,11 +110,10 @@ def read_predictions(path: str | Path, known: Sequence[Category]) -> CocoIndex:
     Segments without `iscrowd` have 0, and no `area` where none is given. Errors as `read_index`.
     """
     content = read_json(path, ("annotations",))
-    problems: dict[ImageId, str] = {}
-    doubled: list[str] = []
+    index = CocoIndex(tuple(known))
     with _naming(path):
-        found = _annotations(content["annotations"], known, problems, doubled)
-    return CocoIndex(tuple(known), {}, found, problems, doubled)
+        index.annotate(content["annotations"])
+    return index
 
 
 def describe(
@@ -150,21 +159,6 @@ def write_index(
 def _image(entry: Any, what: str) -> CocoImage:
     height, width = (whole(entry, side, what, 1) for side in ("height", "width"))
     return CocoImage(file_name(entry, what), height, width)
-
-
-def _annotations(
-    entries: list[Any],
-    categories: Iterable[Category],
-    problems: dict[ImageId, str],
-    doubled: list[str],
-) -> dict[ImageId, CocoAnnotation]:
-    known = frozenset(each.id for each in categories)
-
-    def make(entry: Any, what: str) -> CocoAnnotation:
-        listed = segments(entry, what, known, doubled)
-        return CocoAnnotation(file_name(entry, what), listed)
-
-    return by_image(entries, "image_id", make, problems)
 
 
 @contextmanager

@@ -19,7 +19,6 @@ from uvim_fsq.data.orientation import swaps_sides, turn_along
 from uvim_fsq.data.parts import Split
 from uvim_fsq.data.segments import Segment, check_ids, count_pixels, with_areas
 from uvim_fsq.errors import BrokenFileError, DataError
-from uvim_fsq.types import Category
 
 _log = logging.getLogger(__name__)
 
@@ -54,11 +53,6 @@ class CocoPanopticFolder(ImageFileSource):
     kind = "coco"
     layout = LAYOUT
 
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """The classes that the JSON lists, in its order."""
-        return self._indexes[0].categories
-
     def stamp(self, index: int) -> tuple[str, str]:
         """Its id; the sizes of its files, and a hash of what the JSON says of its segments."""
         name = self._ids[index]
@@ -71,6 +65,7 @@ class CocoPanopticFolder(ImageFileSource):
         parts, hashed = find_coco_parts(self.path, split)
         # Held, so that other sources of the same folder can share them.
         self._indexes = [_read_once(part.index) for part in parts]
+        self.categories = self._indexes[0].categories
         if split != "validation":
             _compare_categories(find_coco_parts(self.path, "all")[0])
         self._entries: dict[str, _Entry] = {}

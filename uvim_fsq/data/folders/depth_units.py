@@ -36,8 +36,8 @@ def read_units(
     ending of one of its files and their folder. Raises `DataError` for another table, for values that are
     no positive numbers, for two units of one name, and for names that no example has.
     """
-    head, rows = _table(index)
-    if not _has_columns(rows):
+    head, columns, rows = _table(index)
+    if not _has_columns(columns):
         raise DataError(
             f"{index}: expected a header with the columns {' and '.join(_COLUMNS)}, found "
             f"{head[:_SHOWN]!r}; mend it, or move the file away if it is not about units"
@@ -72,8 +72,8 @@ def read_units(
     return units
 
 
-def _table(index: Path) -> tuple[str, csv.DictReader]:
-    """The first line, and the rows below it; what it has most of stands between cells."""
+def _table(index: Path) -> tuple[str, list[str], csv.DictReader]:
+    """The first line, its columns, and the rows; what it has most of stands between cells."""
     try:
         lines = index.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -83,12 +83,11 @@ def _table(index: Path) -> tuple[str, csv.DictReader]:
     separator = max(",;\t", key=head.count)
     columns = [_column(c) for c in next(csv.reader([head], delimiter=separator), [])]
     rows = csv.DictReader(lines[1:], columns, restval="", delimiter=separator)
-    return head, rows
+    return head, columns, rows
 
 
-def _has_columns(rows: csv.DictReader) -> bool:
-    names = [str(name) for name in rows.fieldnames or ()]
-    return all(names.count(column) == 1 for column in _COLUMNS)
+def _has_columns(columns: list[str]) -> bool:
+    return all(columns.count(column) == 1 for column in _COLUMNS)
 
 
 def _column(cell: str) -> str:

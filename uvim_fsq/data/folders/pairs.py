@@ -44,13 +44,12 @@ class Pairs:
     Attributes:
       files: image and depth map by id: the path without the folder that says which it is.
       problems: sentences on what has no partner, or several.
-      images, depths: how many there are, and the first of them.
+      found: how many images and depth maps there are, and the first of them; empty for none at all.
     """
 
     files: dict[str, tuple[Path, Path]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    images: str = "no images"
-    depths: str = "no depth maps"
+    found: str = ""
 
 
 def words(name: str) -> tuple[str, ...]:
@@ -68,7 +67,8 @@ def find_pairs(part: Path) -> Pairs:
     images, depths = _by_role(listing)
     listing.say()
     pairs = Pairs(problems=listing.problems)
-    pairs.images, pairs.depths = _named(images, "image"), _named(depths, "depth map")
+    if images or depths:
+        pairs.found = f"{_named(images, 'image')} and {_named(depths, 'depth map')}"
     for name_of in (_without_folder, _without_words):
         images, depths = _match(images, depths, name_of, pairs)
     pairs.problems += [f"{f}: no depth map has its name" for f in images.values()]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from uvim_fsq.data.depth_files import depth_limit, read_stored_depth, to_metres
+from uvim_fsq.data.depth_files import depth_of, read_stored_depth
 from uvim_fsq.data.folder_source import ImageFileSource
 from uvim_fsq.data.folders.depth_units import find_index, read_units, says_units
 from uvim_fsq.data.folders.pairs import Pairs, find_pairs, role_folders
@@ -103,10 +103,7 @@ class RgbdFolder(ImageFileSource):
         Where it is stored in 16 bits, `depth_limit` says how many metres its largest number is.
         """
         image, values = _read_pair(self._files[name])
-        unit = self._unit_of(name)
-        example = {"image": image, "depth": to_metres(values, unit)}
-        limit = depth_limit(values.dtype, unit)
-        return example if limit is None else {**example, "depth_limit": limit}
+        return {"image": image, **depth_of(values, self._unit_of(name))}
 
     def _check(self, name: str) -> tuple[int, int]:
         picture, file = self._files[name]
@@ -133,14 +130,14 @@ def _check_found(part: Path, pairs: Pairs) -> None:
     """Refuse a folder that has no pairs at all, saying what lies there."""
     if pairs.files:
         return
-    if pairs.images.startswith("0") and pairs.depths.startswith("0"):
+    if not pairs.found:
         both = role_folders(part)
         what = f"{both[0]} and {both[1]} hold" if both else f"{part} holds"
         raise DataError(
             f"{what} no images and no depth maps: expected {_LAYOUT}, found {contents(part)}"
         )
     raise DataError(
-        f"{part}: found {pairs.images} and {pairs.depths}, none of which belong together: expected "
+        f"{part}: found {pairs.found}, none of which belong together: expected "
         f"{_LAYOUT}, and one name for both files of a frame"
     )
 

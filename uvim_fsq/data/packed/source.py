@@ -7,7 +7,6 @@ A packed folder is what `uvim_fsq.data.packed.pack` makes:
     validation-00000-of-00001.array_record
 """
 
-import bisect
 import importlib
 import itertools
 import json
@@ -17,6 +16,7 @@ from typing import Any, SupportsIndex
 
 import cv2
 
+from uvim_fsq.data.base import locate
 from uvim_fsq.data.images import one_line
 from uvim_fsq.data.packed.record import decode_record
 from uvim_fsq.data.parts import check_split
@@ -54,22 +54,17 @@ class Records:
                 f"{self.path} was packed without a part {missing[0]!r}; it has "
                 f"{', '.join(index['parts'])}"
             )
-        self._categories = tuple(
+        self.categories = tuple(
             Category(row["id"], row["name"], row["isthing"], tuple(row["color"]))
             for row in index["categories"]
         )
+        """The classes of panoptic labels, without void; empty where there are none."""
         chosen = [index["parts"][part] for part in parts]
         self._ids: list[str] = [name for part in chosen for name in part["ids"]]
         self._shards: list[dict[str, Any]] = [s for p in chosen for s in p["shards"]]
         _check_shards(self.path, self._shards)
-        counts = [shard["count"] for shard in self._shards]
-        self._starts = list(itertools.accumulate(counts, initial=0))
+        self._ends = list(itertools.accumulate(s["count"] for s in self._shards))
         self._records = _open(self.path, self._shards)
-
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """The classes of panoptic labels, without void; empty where there are none."""
-        return self._categories
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -109,10 +104,7 @@ class Records:
     def _locate(self, index: SupportsIndex) -> tuple[int, int, int]:
         """Its place among all, its shard and its place in there."""
         number = as_index(index)
-        if not 0 <= number < len(self._ids):
-            raise IndexError(f"example {number} of {len(self._ids)}")
-        shard = bisect.bisect_right(self._starts, number) - 1
-        return number, shard, number - self._starts[shard]
+        return number, *locate(self._ends, number)
 
     def _read(self, number: int, path: Path, row: int) -> bytes:
         try:

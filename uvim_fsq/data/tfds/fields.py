@@ -11,9 +11,9 @@ from uvim_fsq.data.categories import (
     check_categories,
     read_categories,
 )
-from uvim_fsq.data.depth_files import depth_limit, to_metres
+from uvim_fsq.data.depth_files import depth_of
 from uvim_fsq.data.images import PICTURE_SUFFIXES
-from uvim_fsq.data.segments import ids_of_colours
+from uvim_fsq.data.segments import count_pixels, ids_of_colours
 from uvim_fsq.errors import DataError
 from uvim_fsq.types import Category, Int, Shaped
 
@@ -125,9 +125,7 @@ def to_depth(
         depth = depth[..., 0]
     if depth.ndim != 2:
         raise DataError(f"expected depth of shape (h, w), found {depth.shape}")
-    limit = depth_limit(depth.dtype, units_per_metre)
-    found = {"depth": to_metres(depth, units_per_metre)}
-    return found if limit is None else {**found, "depth_limit": limit}
+    return depth_of(depth, units_per_metre)
 
 
 def to_segment_ids(panoptic: Shaped[np.ndarray, "..."]) -> Int[np.ndarray, "h w"]:
@@ -161,7 +159,8 @@ def to_segments(
     crowds = columns.get("segments/iscrowd", [0] * len(numbers))
     areas = columns.get("segments/area")
     if areas is None:
-        areas = [int(np.count_nonzero(ids == number)) for number in numbers]
+        counts = count_pixels(ids)
+        areas = [counts.get(int(number), 0) for number in numbers]
     kinds = columns["segments/category"]
     return [
         {

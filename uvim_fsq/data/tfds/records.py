@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import resource
-from bisect import bisect_right
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
@@ -21,6 +20,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from uvim_fsq.data.base import locate
 from uvim_fsq.data.images import one_line
 from uvim_fsq.data.scan import keep
 from uvim_fsq.errors import BrokenFileError, DataError
@@ -151,14 +151,6 @@ class TfRecords:
         if len(data) != end - start:
             raise BrokenFileError(piece.path, _damaged("it became shorter"))
         return data
-
-
-def locate(ends: Sequence[int], index: int) -> tuple[int, int]:
-    """The piece that holds a position, and the row in it; `ends` are running totals of rows."""
-    if not 0 <= index < ends[-1]:
-        raise IndexError(f"example {index} of {ends[-1]}")
-    number = bisect_right(ends, index)
-    return number, index - (ends[number - 1] if number else 0)
 
 
 def _offsets(pieces: Sequence[Piece], cache_dir: Path) -> list[Int[np.ndarray, "n"]]:

@@ -6,6 +6,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from uvim_fsq.data.base import locate
 from uvim_fsq.data.images import one_line, to_rgb_uint8
 from uvim_fsq.data.scan import cache_directory
 from uvim_fsq.data.segments import count_pixels, with_areas
@@ -24,7 +25,7 @@ from uvim_fsq.data.tfds.prepared import (
     load_info,
     plain_name,
 )
-from uvim_fsq.data.tfds.records import Piece, find_pieces, locate, open_records
+from uvim_fsq.data.tfds.records import Piece, find_pieces, open_records
 from uvim_fsq.errors import DataError
 from uvim_fsq.types import Category
 
@@ -72,23 +73,20 @@ class TfdsSource:
         known, self._units = plain_name(info), units_per_metre
         self._version = info.full_name
         self._fields = choose_fields(known, info.features, fields)
-        self._categories, self._labels = (), None
+        self.categories: tuple[Category, ...] = ()
+        """The classes of panoptic labels."""
+        self._labels = None
         if "panoptic" in self._fields:
-            self._categories = choose_categories(known, categories)
+            self.categories = choose_categories(known, categories)
             inner = info.features[self._fields["segments"]].feature
             label = inner[self._fields["segments/category"]]
-            self._labels = category_ids(known, label, self._categories)
+            self._labels = category_ids(known, label, self.categories)
         self._features = _pick(info.features, self._fields)
         self._name_feature = _pick(info.features, self._fields, only="id")
         self._pieces = find_pieces(info, split)
         self._ends = list(accumulate(piece.take for piece in self._pieces))
         cache = cache_directory(cache_dir)
         self._records = open_records(info.file_format.value, self._pieces, cache)
-
-    @property
-    def categories(self) -> tuple[Category, ...]:
-        """The classes of panoptic labels."""
-        return self._categories
 
     @property
     def file_lengths(self) -> list[int]:
