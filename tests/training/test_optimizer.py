@@ -75,7 +75,7 @@ def _final_state(arrays, state):
 @pytest.fixture
 def as_users_compile():
     """The reference was made by a compiler that does its best; in haste it rounds otherwise."""
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", before)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from uvim_fsq.fields import WHOLE_LIMIT, Size, at_least, divides, require
 from uvim_fsq.quantizers.settings import QuantizerConfig
@@ -129,6 +129,7 @@ class Stage2Config(StageConfig):
     its gs://, hf:// or https:// address. Empty: from scratch."""
 
 
+@runtime_checkable
 class UvimSettings(Protocol):
     """What the models ask of a run's settings."""
 
