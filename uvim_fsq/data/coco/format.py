@@ -8,7 +8,6 @@ The JSON holds `images` (`id`, `file_name`, `height`, `width`), `categories` (`i
 """
 
 import json
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,12 +20,11 @@ import numpy as np
 from uvim_fsq.data.categories import categories
 from uvim_fsq.data.coco.annotations import ImageId, by_image, file_name, segments
 from uvim_fsq.data.entries import read_json, whole
+from uvim_fsq.data.listing import say_once
 from uvim_fsq.data.segments import Segment
 from uvim_fsq.errors import BrokenFileError, DataError
 from uvim_fsq.files import write_whole
 from uvim_fsq.types import Category, Int
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,10 +69,9 @@ class CocoIndex:
     def say_doubled(self, path: str | Path) -> None:
         """Warn of such segments, of the JSON at `path`."""
         if self.doubled:
-            _log.warning(
-                "%s: %d segments are listed twice and contradict themselves, such as %s: the last "
-                "entry counts, as in COCO's own program",
-                *(path, len(self.doubled), self.doubled[0]),
+            say_once(
+                f"{path}: {len(self.doubled)} segments are listed twice and contradict themselves, such "
+                f"as {self.doubled[0]}: the last entry counts, as in COCO's own program"
             )
 
 
