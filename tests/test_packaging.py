@@ -95,6 +95,10 @@ def test_metadata(installed):
     metadata = (folder / "METADATA").read_text()
     assert "License-Expression: Apache-2.0" in metadata
     assert "Requires-Dist: jax>=" in metadata
-    assert "tensorflow" not in metadata.split("\n\n")[0]
+    required = [line for line in metadata.splitlines() if "Requires-Dist" in line]
+    assert not [
+        line for line in required if "tensorflow" in line and "extra" not in line
+    ]
+    assert 'Requires-Dist: huggingface_hub>=0.34; extra == "hub"' in metadata
     assert "uvim-fsq = uvim_fsq.cli:main" in (folder / "entry_points.txt").read_text()
     assert (folder / "licenses" / "LICENSE").exists()

@@ -156,8 +156,12 @@ class TfRecords:
 def _offsets(pieces: Sequence[Piece], cache_dir: Path) -> list[Int[np.ndarray, "n"]]:
     """Where the records of each piece's file begin and the last one ends, remembered."""
     stats = [piece.path.stat() for piece in pieces]
-    stamps = json.dumps([[each.st_size, each.st_mtime_ns] for each in stats])
-    places = json.dumps([[str(p.path.resolve()), p.skip, p.take] for p in pieces])
+    stamps = json.dumps(
+        [[each.st_size, each.st_mtime_ns] for each in stats], allow_nan=False
+    )
+    places = json.dumps(
+        [[str(p.path.resolve()), p.skip, p.take] for p in pieces], allow_nan=False
+    )
     digest = hashlib.sha256(places.encode()).hexdigest()[:16]
     cache_file = cache_dir / f"tfds-offsets-{digest}.npz"
     cuts = np.cumsum([piece.length + 1 for piece in pieces])[:-1]
