@@ -50,6 +50,12 @@ def test_names_with_underscores_stay_readable_in_markdown():
     assert markdown("vq_no_split_2^16") == "vq_no_split_2^16"
 
 
+def test_a_misspelt_name_in_a_template_is_no_missing_value():
+    assert markup.filled("{a}\n{b}", a=1, b=None) == "1\n"
+    with pytest.raises(KeyError, match="bb"):
+        markup.filled("{a}\n{bb}", a=1, b=None)
+
+
 @pytest.mark.parametrize("module", [markup, tables])
 def test_docstring_examples(module):
     result = doctest.testmod(module)

@@ -59,7 +59,8 @@ def markdown_code(text: str) -> str:
 def filled(template: str, **values: Any) -> str:
     r"""A template of `str.format` with its values, without what is not known.
 
-    That is a line, or what stands in [[ ]] in it, with a value that is None or not there.
+    That is a line, or what stands in [[ ]] in it, with a value that is None or, within a value, not
+    there. Raises KeyError for a name that is not given at all.
 
     >>> filled("{a}[[ of {b}]]\nseed {c[seed]}", a=1, b=None, c={})
     '1\n'
@@ -75,6 +76,8 @@ def filled(template: str, **values: Any) -> str:
 def _filled_piece(text: str, values: Mapping[str, Any]) -> str | None:
     parser = string.Formatter()
     names = [name for _, name, _, _ in parser.parse(text) if name]
+    for name in names:
+        values[re.split(r"[.\[]", name)[0]]
     try:
         found = [parser.get_field(name, (), values)[0] for name in names]
     except (KeyError, TypeError):  # It is not there, or what it would be in is None.

@@ -17,4 +17,5 @@ VARIANTS = {
 
 
 def get_config(variant="binary", preset="quickstart"):
+    """The settings of a preset in a variant."""
     return pick(VARIANTS, variant, "variant")(pick(PRESETS, preset, "preset"))

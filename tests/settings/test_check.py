@@ -6,6 +6,7 @@ import pytest
 
 from uvim_fsq.configs import colorization, depth, panoptic
 from uvim_fsq.configs.depth import PRESETS, VARIANTS, get_config
+from uvim_fsq.data.registry import SOURCES
 from uvim_fsq.settings import (
     CocoConfig,
     ConfigError,
@@ -176,3 +177,9 @@ def test_values_of_a_wrong_type_are_found():
     object.__setattr__(model, "width", "96")
     with pytest.raises(ConfigError, match="stage1.model.width must be a whole number"):
         check(replace(config, stage1__model=model))
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_a_part_that_no_data_has(kind):
+    with pytest.raises(ValueError, match="train, validation, test, not 'val'"):
+        SOURCES[kind]().open("val")

@@ -57,6 +57,12 @@ class DataConfig:
         Raises:
           DataError: if the data cannot be used.
         """
+        if part not in PARTS:
+            raise ValueError(f"part must be one of {', '.join(PARTS)}, not {part!r}")
+        return self.open_part(part)
+
+    def open_part(self, part: str) -> "Source":
+        """As `open`, of a part that there is."""
         raise NotImplementedError
 
     def distinct_parts(self) -> Sequence[str]:
@@ -99,7 +105,7 @@ class FolderSettings(DataConfig):
             "--data.path FOLDER",
         )
 
-    def open(self, part):
+    def open_part(self, part):
         """The examples of a part of the folder; the test part may be a folder of its own."""
         if part == "test" and self.evaluation_path:
             return self.read(self.evaluation_path, "all")

@@ -198,14 +198,20 @@ def _training(
     }
 
 
+_SCORES = (
+    *("not_scored", "report", "scores", "settings", "called", "name", "listed"),
+    *("table", "top_k", "top_p", "summary", "no_better_than"),
+)
+
+
 def _scores(scoring: Scoring, report: Mapping[str, Any]) -> dict[str, Any]:
     """Of `report`, the content of a `scores.json`, all of it optional."""
     scores, settings = report.get("scores") or {}, report.get("evaluation", {})
     rows, data = score_rows(scores, scoring), report.get("data", {})
     if len(rows) == 1:
-        return {"not_scored": "Not scored yet."}
+        return dict.fromkeys(_SCORES) | {"not_scored": "Not scored yet."}
     top_p = settings.get("top_p", 1.0)
-    found = {
+    found = dict.fromkeys(_SCORES) | {
         **{"report": report, "scores": scores, "settings": settings},
         "called": "the data" if data.get("own", True) else "other data",
         "name": _code(data.get("name")),

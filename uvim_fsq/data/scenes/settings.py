@@ -47,7 +47,7 @@ class ScenesConfig(DataConfig):
         at_least(1, "data.validation_count", self.validation_count)
         seed("data.seed", self.seed)
 
-    def open(self, part):
+    def open_part(self, part):
         """Scenes of a part, rendered if they are not yet."""
         from uvim_fsq.data.scenes.source import Scenes
 

@@ -44,7 +44,7 @@ class TfdsConfig(DataConfig):
         )
         check_units(self.units_per_metre)
 
-    def open(self, part):
+    def open_part(self, part):
         """Examples of a part's split."""
         from uvim_fsq.data.tfds.source import TfdsSource
 
